@@ -1,0 +1,292 @@
+"""Every public error.
+
+    Error
+    ├── CodedError                     a code chosen where it is raised
+    │   └── URLInvalidError
+    ├── ConfigurationError             the program is set up wrongly; raised while it starts
+    │   ├── FunctionConfigInvalidError     a function's options
+    │   ├── SigningKeyMissingError
+    │   ├── SigningKeyInvalidError
+    │   └── EventKeyUnspecifiedError
+    ├── RequestError                   what arrived cannot be served
+    │   ├── UnauthorizedError              401, and nothing is told to the sender
+    │   │   ├── HeaderMissingError
+    │   │   ├── SignatureMalformedError
+    │   │   ├── SignatureExpiredError
+    │   │   └── SigVerificationFailedError
+    │   ├── BodyInvalidError
+    │   ├── QueryParamMissingError
+    │   ├── FunctionNotFoundError
+    │   └── ServerKindMismatchError
+    ├── EventInvalidError              an event that cannot be sent
+    ├── SendEventsError                the server took only some of the events, or none
+    ├── RegistrationFailedError
+    ├── StateUnavailableError          a run's state could not be fetched
+    ├── AsyncUnsupportedError          something async was reached from a sync function
+    ├── OutputUnserializableError      an output that JSON cannot carry; never retried
+    ├── StepUnexpectedError            the server asked for a step that the function does not reach
+    ├── StepOutsideFunctionError
+    ├── NonRetriableError              raised by users: do not try again
+    ├── RetryAfterError                raised by users: try again, but not before
+    └── StepError                      a step failed for good; raised where its result was expected
+
+Wire codes and retry rules: protocol.md section 11. `status` is the HTTP status an error becomes.
+"""
+
+from __future__ import annotations
+
+import datetime as _datetime
+import traceback as _traceback
+from collections.abc import Sequence
+
+
+class Error(Exception):
+    """Base of all errors of stepserve."""
+
+    code = "unknown"
+    status = 500
+    include_stack = True
+    is_retriable = True
+
+    @property
+    def message(self) -> str:
+        """The text of the error."""
+        return str(self)
+
+    @property
+    def name(self) -> str:
+        """The name of the error's class, as reported on the wire."""
+        return type(self).__name__
+
+    @property
+    def stack(self) -> str | None:
+        """The formatted traceback, or None where the error carries none."""
+        if not self.include_stack or self.__traceback__ is None:
+            return None
+        return "".join(_traceback.format_exception(type(self), self, self.__traceback__))
+
+
+class CodedError(Error):
+    """An error whose wire code is chosen where it is raised."""
+
+    def __init__(self, code: str, message: str, *, is_retriable: bool = True) -> None:
+        super().__init__(message)
+        self.code = code
+        self.is_retriable = is_retriable
+
+
+class URLInvalidError(CodedError):
+    """A URL that cannot be used."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("url_invalid", message)
+
+
+class ConfigurationError(Error):
+    """The program is set up wrongly; raised while it starts, not while it serves."""
+
+
+class FunctionConfigInvalidError(ConfigurationError):
+    """A function's options cannot be used."""
+
+    code = "function_config_invalid"
+
+
+class SigningKeyMissingError(ConfigurationError):
+    """Production mode needs a signing key."""
+
+    code = "signing_key_unspecified"
+
+
+class SigningKeyInvalidError(ConfigurationError, ValueError):
+    """The signing key is not hexadecimal text."""
+
+    code = "signing_key_invalid"
+
+
+class EventKeyUnspecifiedError(ConfigurationError):
+    """Production mode needs an event key before events can be sent."""
+
+    code = "event_key_unspecified"
+
+
+class RequestError(Error):
+    """What arrived cannot be served."""
+
+
+class UnauthorizedError(RequestError):
+    """The request does not prove that it comes from the server."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class HeaderMissingError(UnauthorizedError):
+    """A required header is missing."""
+
+    code = "header_missing"
+
+
+class SignatureMalformedError(UnauthorizedError):
+    """The signature header does not have the form of one."""
+
+    code = "sig_verification_failed"
+
+
+class SignatureExpiredError(UnauthorizedError):
+    """The signature was made too long ago, or in the future."""
+
+    code = "sig_verification_failed"
+
+
+class SigVerificationFailedError(UnauthorizedError):
+    """No configured key made the signature."""
+
+    code = "sig_verification_failed"
+
+
+class BodyInvalidError(RequestError):
+    """The body is not what the protocol asks for."""
+
+    code = "body_invalid"
+
+
+class QueryParamMissingError(RequestError):
+    """A required query parameter is missing."""
+
+    code = "query_param_missing"
+
+
+class FunctionNotFoundError(RequestError):
+    """No served function has this id."""
+
+    code = "function_not_found"
+
+
+class ServerKindMismatchError(RequestError):
+    """A dev server reached an app in production mode, or the reverse."""
+
+    code = "server_kind_mismatch"
+    status = 400
+
+
+class EventInvalidError(Error, ValueError):
+    """An event that cannot be sent."""
+
+    code = "event_invalid"
+
+
+class SendEventsError(Error):
+    """The server took only some of the events, or none.
+
+    `ids` holds the ids of the events that it did take.
+    """
+
+    code = "send_event_failed"
+
+    def __init__(self, message: str, ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.ids = list(ids)
+
+
+class RegistrationFailedError(Error):
+    """The server did not accept the app's functions."""
+
+    code = "registration_failed"
+
+
+class StateUnavailableError(Error):
+    """The state of a run, too large for the request, could not be fetched."""
+
+
+class AsyncUnsupportedError(Error):
+    """Something async was reached from a sync function."""
+
+    code = "async_unsupported"
+
+
+class OutputUnserializableError(Error):
+    """An output that JSON cannot carry. Trying again would fail again, so it is not retried."""
+
+    code = "output_unserializable"
+    is_retriable = False
+
+
+class StepUnexpectedError(Error):
+    """The server asked for a step that the function does not reach."""
+
+    code = "step_unexpected"
+    include_stack = False
+
+
+class StepOutsideFunctionError(Error, RuntimeError):
+    """A step was used after its function ended, or outside of one."""
+
+    code = "step_outside_function"
+    is_retriable = False
+
+
+class NonRetriableError(Error):
+    """Raise this to fail at once, whatever retries are left. `quiet` keeps it out of the log."""
+
+    code = "non_retriable_error"
+    is_retriable = False
+
+    def __init__(self, message: str | None = None, quiet: bool = False) -> None:
+        super().__init__(message)
+        self.quiet = quiet
+
+
+class RetryAfterError(Error):
+    """Raise this to be tried again, but not before `retry_after`.
+
+    `retry_after` is an int (milliseconds from now), a timedelta or a datetime. `quiet` keeps the error out of the log.
+    """
+
+    code = "retry_after_error"
+
+    def __init__(
+        self,
+        message: str | None,
+        retry_after: int | _datetime.timedelta | _datetime.datetime,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(message)
+        if isinstance(retry_after, int):
+            retry_after = _datetime.timedelta(milliseconds=retry_after)
+        if isinstance(retry_after, _datetime.timedelta):
+            retry_after = _datetime.datetime.now() + retry_after
+        self.retry_after = retry_after
+        self.quiet = quiet
+
+
+class StepError(Error):
+    """A step used up its retries. `name`, `message` and `stack` are those of the error it ended with."""
+
+    code = "step_errored"
+    is_retriable = False
+
+    def __init__(self, message: str, name: str, stack: str | None) -> None:
+        super().__init__(message)
+        self._name = name
+        self._stack = stack
+
+    @property
+    def name(self) -> str:
+        """The class name of the original error."""
+        return self._name
+
+    @property
+    def stack(self) -> str | None:
+        """The traceback of the original error, if it was recorded."""
+        return self._stack
+
+
+def is_retriable(error: BaseException) -> bool:
+    """Say whether the server should try again after `error`."""
+    return getattr(error, "is_retriable", True) is not False
+
+
+def is_quiet(error: BaseException) -> bool:
+    """Say whether `error` was raised with `quiet=True`."""
+    return getattr(error, "quiet", False) is True
