@@ -1,0 +1,94 @@
+"""Rows that need a fresh process for each subject: memory and import (design.md 9)."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.sdk import calls
+from benchmarks.sdk.measure import Samples, progress
+from benchmarks.sdk.subjects import FLOOR, FRAMEWORK_TITLES, OFFICIAL, OURS, Failure
+from benchmarks.sdk.table import Goal, Result, Row
+
+FEWEST_IMPORTS = 10
+CHILD = Path(__file__).resolve().parents[1] / "child.py"
+
+# What is imported, and what the framework alone would import.
+_IMPORTS = (
+    ("the package", {OFFICIAL: "inngest", OURS: "stepserve"}),
+    ("with Flask", {FLOOR: "flask", OFFICIAL: "inngest.flask", OURS: "stepserve.flask"}),
+    ("with FastAPI", {FLOOR: "fastapi", OFFICIAL: "inngest.fast_api", OURS: "stepserve.fastapi"}),
+)
+
+
+def memory_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+    """Measure the peak that three signed calls with a 4 MB event add, each subject in its own process."""
+    body = calls.call_body("bench/field", calls.event_data(4 * calls.EVENT_MB, 0), {})
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        file.write(body)
+        file.flush()
+        for framework in ("flask", "fastapi"):
+            progress(f"memory, {FRAMEWORK_TITLES[framework]}")
+            values: dict[str, list[float]] = {name: [] for name in subjects}
+            failures: dict[str, Result] = {}
+            for _ in range(min(rounds, 3)):
+                for name in subjects:
+                    try:
+                        values[name].append(float(_child("memory", name, framework, file.name)))
+                    except subprocess.CalledProcessError as error:
+                        failures[name] = Failure(error.stderr.strip().splitlines()[-1][:80])
+            results = {name: failures.get(name) or Samples(taken) for name, taken in values.items()}
+            what = f"{FRAMEWORK_TITLES[framework]}, three calls with a 4 MB event (body of {len(body) / 1e6:.3g} MB)"
+            yield Row(
+                "peak memory added over a warm process that holds the body", what, "MB", results, Goal(at_most=59.0)
+            )
+
+
+def import_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+    """Measure the CPU of `import X` over the bare interpreter; beside the frameworks, over the framework alone."""
+    progress("import")
+    modules = ["", *(module for _, of in _IMPORTS for name, module in of.items() if name in subjects)]
+    taken: dict[str, list[float]] = {module: [] for module in modules}
+    failed: dict[str, Failure] = {}
+    for number in range(max(rounds, FEWEST_IMPORTS) + 1):
+        for module in modules:
+            seconds = _import_seconds(module)
+            if isinstance(seconds, Failure):
+                failed[module] = seconds
+            elif number > 0:  # the first import may compile
+                taken[module].append(seconds)
+    bare = Samples(taken[""]).median
+
+    def over(module: str, base: float) -> Result:
+        return failed.get(module) or Samples([seconds - base for seconds in taken[module]])
+
+    group = f"CPU of import over `python -c pass` ({bare * 1e3:.0f} ms)"
+    for title, of in _IMPORTS:
+        measured = {name: over(module, bare) for name, module in of.items() if name in subjects}
+        yield Row(group, title, "ms", measured, Goal(at_most=50.0) if FLOOR not in of else None)
+    for title, of in _IMPORTS[1:]:
+        alone = Samples(taken[of[FLOOR]]).median if FLOOR in subjects else None
+        if alone is not None:
+            added = {name: over(module, alone) for name, module in of.items() if name in subjects and name != FLOOR}
+            yield Row("CPU of import added to the framework's own", title, "ms", added, Goal(at_most=50.0))
+
+
+def _child(*arguments: str) -> str:
+    command = [sys.executable, str(CHILD), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _import_seconds(module: str) -> float | Failure:
+    """Return user plus system CPU of one interpreter that imports the module, or why it cannot."""
+    code = f"import {module}" if module else "pass"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    complaint = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    if process.returncode != 0:
+        return Failure(complaint.strip().splitlines()[-1][:80])
+    return usage.ru_utime + usage.ru_stime
