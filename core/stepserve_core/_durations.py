@@ -7,15 +7,15 @@ import re
 
 from stepserve_core.errors import FunctionConfigInvalidError
 
-Duration = int | datetime.timedelta
-"""Milliseconds, or a timedelta."""
+Duration = int | datetime.timedelta | str
+"""Milliseconds, a timedelta, or text such as "90s", "3d" or "1h30m"."""
 
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _MILLISECONDS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|[smhdw])")
 
 
-def to_milliseconds(duration: Duration | str) -> int:
+def to_milliseconds(duration: Duration) -> int:
     """Return `duration` in whole milliseconds; text such as "1h30m" is read as the server reads it.
 
     Raises:
@@ -31,7 +31,7 @@ def to_milliseconds(duration: Duration | str) -> int:
     raise TypeError(f"a duration is an int (milliseconds), a timedelta or text such as '3d', not {type(duration).__name__}")
 
 
-def to_text(duration: Duration | str) -> str:
+def to_text(duration: Duration) -> str:
     """Return the wire form: one number and the largest of w, d, h, m, s that divides evenly (7.1).
 
     Raises:

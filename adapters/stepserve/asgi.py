@@ -1,0 +1,68 @@
+"""ASGI: requests from a scope, and the application object that adapters mount as a route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from stepserve_core._protocol import Request, Response
+from stepserve_core.handler import Handler
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class ASGIApp:
+    """An ASGI application that serves one handler at whatever path it is mounted."""
+
+    def __init__(self, handler: Handler, *, raw_request: Callable[[Scope], object] = dict) -> None:
+        self._handler = handler
+        self._raw_request = raw_request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        body = await _read_body(receive)
+        if body is None:
+            return  # the client went away before its request was complete
+        request = request_from(scope, body, self._raw_request(scope))
+        await _send_response(await self._handler.ahandle(request), send)
+
+
+def request_from(scope: Scope, body: bytes, raw: object) -> Request:
+    """Return the core's request for an ASGI scope."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    return Request(scope["method"], _url(scope, headers.get("host")), headers, body, raw)
+
+
+def _url(scope: Scope, host: str | None) -> str:
+    if host is None:
+        server = scope.get("server") or ("localhost", None)
+        host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
+    path = scope["path"]
+    root_path = scope.get("root_path", "")
+    if root_path and not path.startswith(root_path):  # a proxy cut it off; the outside world needs it
+        path = root_path.rstrip("/") + path
+    url = f"{scope.get('scheme', 'http')}://{host}{quote(path)}"
+    query = scope.get("query_string", b"")
+    return f"{url}?{query.decode('latin-1')}" if query else url
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _send_response(response: Response, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,83 @@
+"""Serve functions from a FastAPI app.
+
+The route is a plain ASGI application: FastAPI's dependency injection stays out of its way, and it out of the
+OpenAPI schema unless asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import fastapi
+
+from stepserve.asgi import ASGIApp, request_from
+from stepserve_core import Function, Inngest
+from stepserve_core.handler import Handler, resolve_path
+
+FRAMEWORK = "fast_api"
+_METHODS = ["GET", "POST", "PUT"]
+
+
+def serve(
+    app: fastapi.FastAPI,
+    client: Inngest,
+    functions: Sequence[Function[Any]],
+    *,
+    enable_unauthed_sync: bool | None = None,
+    include_in_schema: bool = False,
+    public_path: str | None = None,
+    serve_origin: str | None = None,
+    serve_path: str | None = None,
+) -> None:
+    """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
+    handler = Handler(
+        client,
+        functions,
+        framework=FRAMEWORK,
+        enable_unauthed_sync=enable_unauthed_sync,
+        public_path=public_path,
+        serve_origin=serve_origin,
+        serve_path=serve_path,
+    )
+    _add(app.router, resolve_path(serve_path), handler, client, include_in_schema)
+
+
+def router(
+    client: Inngest,
+    functions: Sequence[Function[Any]],
+    *,
+    enable_unauthed_sync: bool | None = None,
+    include_in_schema: bool = False,
+    public_path: str | None = None,
+    serve_origin: str | None = None,
+    path: str = "/api/inngest",
+) -> fastapi.APIRouter:
+    """Return a router that serves `functions` at `path` below its prefix; see `Handler` for the options.
+
+    `app.include_router(router(client, functions), prefix="/internal")`
+    """
+    handler = Handler(
+        client,
+        functions,
+        framework=FRAMEWORK,
+        enable_unauthed_sync=enable_unauthed_sync,
+        public_path=public_path,
+        serve_origin=serve_origin,
+    )
+    made = fastapi.APIRouter()
+    _add(made, path, handler, client, include_in_schema)
+    return made
+
+
+def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest, include_in_schema: bool) -> None:
+    name = f"stepserve_{client.app_id}"
+    if not include_in_schema:
+        target.add_route(path, ASGIApp(handler, raw_request=fastapi.Request), methods=_METHODS, name=name)
+        return
+
+    async def stepserve(request: fastapi.Request) -> fastapi.Response:
+        response = await handler.ahandle(request_from(request.scope, await request.body(), request))
+        return fastapi.Response(response.body, response.status, response.headers)
+
+    target.add_api_route(path, stepserve, methods=_METHODS, name=name, operation_id=name, include_in_schema=True)

@@ -1,0 +1,85 @@
+"""Serve functions from a Flask app.
+
+`flask[async]` is not needed: async functions run on one background event loop of the process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flask
+
+from stepserve.wsgi import request_from
+from stepserve_core import Function, Inngest
+from stepserve_core.handler import Handler, resolve_path
+
+FRAMEWORK = "flask"
+_METHODS = ["GET", "POST", "PUT"]
+
+
+def serve(
+    app: flask.Flask,
+    client: Inngest,
+    functions: Sequence[Function[Any]],
+    *,
+    enable_unauthed_sync: bool | None = None,
+    public_path: str | None = None,
+    serve_origin: str | None = None,
+    serve_path: str | None = None,
+) -> None:
+    """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
+    view = _view(
+        Handler(
+            client,
+            functions,
+            framework=FRAMEWORK,
+            enable_unauthed_sync=enable_unauthed_sync,
+            public_path=public_path,
+            serve_origin=serve_origin,
+            serve_path=serve_path,
+        )
+    )
+    app.add_url_rule(resolve_path(serve_path), _name(client), view, methods=_METHODS)
+
+
+def blueprint(
+    client: Inngest,
+    functions: Sequence[Function[Any]],
+    *,
+    enable_unauthed_sync: bool | None = None,
+    public_path: str | None = None,
+    serve_origin: str | None = None,
+    path: str = "/api/inngest",
+) -> flask.Blueprint:
+    """Return a blueprint that serves `functions` at `path` below its prefix; see `Handler` for the options.
+
+    `app.register_blueprint(blueprint(client, functions), url_prefix="/internal")`
+    """
+    handler = Handler(
+        client,
+        functions,
+        framework=FRAMEWORK,
+        enable_unauthed_sync=enable_unauthed_sync,
+        public_path=public_path,
+        serve_origin=serve_origin,
+    )
+    made = flask.Blueprint(_name(client), __name__)
+    made.add_url_rule(path, "serve", _view(handler), methods=_METHODS)
+    return made
+
+
+def _view(handler: Handler) -> Callable[[], flask.Response]:
+    def view() -> flask.Response:
+        request = flask.request
+        # The proxy stands for the request of this thread only; middleware may keep the object.
+        raw = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        response = handler.handle(request_from(request.environ, request.get_data(cache=False), raw))
+        return flask.Response(response.body, response.status, response.headers)
+
+    return view
+
+
+def _name(client: Inngest) -> str:
+    return "stepserve_" + re.sub(r"\W", "_", client.app_id)

@@ -1,0 +1,80 @@
+"""The core of stepserve: protocol, engine, client. Knows no web framework.
+
+Users import `stepserve`, which re-exports the names below.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from stepserve_core import errors
+from stepserve_core._client import Inngest
+from stepserve_core._config import (
+    Batch,
+    Cancel,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+    TriggerCron,
+    TriggerEvent,
+)
+from stepserve_core._context import Context, ContextSync
+from stepserve_core._event import Event
+from stepserve_core._function import Function
+from stepserve_core._middleware import (
+    Middleware,
+    MiddlewareSync,
+    SendEventsResult,
+    StepMemos,
+    TransformOutputResult,
+    TransformOutputStepInfo,
+)
+from stepserve_core._opcodes import ParallelMode
+from stepserve_core._serialize import PydanticSerializer, Serializer
+from stepserve_core._step import Group, GroupSync, Step, StepSync
+from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
+from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
+
+JSON = bool | int | float | str | Mapping[str, object] | Sequence[object] | None
+"""What JSON can carry."""
+
+__all__ = [
+    "JSON",
+    "Batch",
+    "Cancel",
+    "Concurrency",
+    "Context",
+    "ContextSync",
+    "Debounce",
+    "Event",
+    "Function",
+    "Group",
+    "GroupSync",
+    "Inngest",
+    "Middleware",
+    "MiddlewareSync",
+    "NonRetriableError",
+    "ParallelMode",
+    "Priority",
+    "PydanticSerializer",
+    "RateLimit",
+    "RetryAfterError",
+    "SendEventsError",
+    "SendEventsResult",
+    "Serializer",
+    "Singleton",
+    "Step",
+    "StepError",
+    "StepMemos",
+    "StepSync",
+    "Throttle",
+    "Timeouts",
+    "TransformOutputResult",
+    "TransformOutputStepInfo",
+    "TriggerCron",
+    "TriggerEvent",
+    "__version__",
+    "errors",
+]

@@ -1,0 +1,259 @@
+"""The client: an app's id and settings, its functions, and how it sends events (protocol.md 10.2)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, overload
+
+from stepserve_core import _durations, _protocol, _settings
+from stepserve_core._config import (
+    Batch,
+    Cancel,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+    Trigger,
+    TriggerCron,
+    TriggerEvent,
+)
+from stepserve_core._context import Context, ContextSync
+from stepserve_core._durations import Duration
+from stepserve_core._event import Event
+from stepserve_core._function import Function, FunctionOptions, Handler
+from stepserve_core._middleware import MiddlewareManager, UninitializedMiddleware
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
+from stepserve_core._send import EventSender
+from stepserve_core._serialize import UNSET, Serializer
+from stepserve_core.errors import ConfigurationError
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("stepserve")
+
+
+class FunctionDecorator(Protocol):
+    """What `create_function` returns; it keeps the type of what the handler returns."""
+
+    @overload
+    def __call__(self, handler: Callable[[Context], Awaitable[T]]) -> Function[T]: ...
+
+    @overload
+    def __call__(self, handler: Callable[[ContextSync], T]) -> Function[T]: ...
+
+
+class Inngest:
+    """An app: its id, its keys, where its server is.
+
+    Args:
+        app_id: names the app to the server, which knows the functions by it.
+        api_base_url: origin of the REST API; else INNGEST_API_BASE_URL, INNGEST_BASE_URL, or a URL in INNGEST_DEV.
+        app_version: shown by the server.
+        env: the branch environment; else INNGEST_ENV and the variables of some hosting platforms.
+        event_api_base_url: origin of the event API; else INNGEST_EVENT_API_BASE_URL, INNGEST_BASE_URL, INNGEST_DEV.
+        event_key: needed in production to send events; else INNGEST_EVENT_KEY.
+        is_production: True means signed requests only; else decided by INNGEST_DEV.
+        logger: used in functions as `ctx.logger`, and for what goes wrong.
+        middleware: for all functions of this app and for sending events.
+        request_timeout: for sending events; milliseconds, a timedelta or text; 30 seconds if not given.
+        serializer: turns outputs with an `output_type` into JSON and back.
+        signing_key: needed in production; else INNGEST_SIGNING_KEY. A second key during a rotation is read from
+            INNGEST_SIGNING_KEY_FALLBACK.
+
+    Raises:
+        ConfigurationError: an argument cannot be used; the message names it.
+        SigningKeyInvalidError: a signing key is not hexadecimal.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_id: str,
+        api_base_url: str | None = None,
+        app_version: str | None = None,
+        env: str | None = None,
+        event_api_base_url: str | None = None,
+        event_key: str | None = None,
+        is_production: bool | None = None,
+        logger: Any = None,
+        middleware: list[UninitializedMiddleware] | None = None,
+        request_timeout: Duration | None = None,
+        serializer: Serializer | None = None,
+        signing_key: str | None = None,
+    ) -> None:
+        if not isinstance(app_id, str) or not app_id.strip():
+            raise ConfigurationError("Inngest(app_id=…) must be text that names your app, such as 'shop'")
+        self.app_id = app_id
+        self.app_version = app_version
+        self.logger = logger or _logger
+        self.middleware: list[UninitializedMiddleware] = list(middleware or ())
+        self.serializer = serializer
+        self.request_timeout = _seconds(request_timeout)
+        self.settings = _settings.resolve(
+            api_base_url=api_base_url,
+            env=env,
+            event_api_base_url=event_api_base_url,
+            event_key=event_key,
+            is_production=is_production,
+            signing_key=signing_key,
+        )
+        self.is_production = self.settings.mode == "cloud"
+        self._warn_about_branch_key()
+
+    def _warn_about_branch_key(self) -> None:
+        if "branch" in (self.settings.signing_key or "") and self.settings.env is None:
+            self.logger.warning("the signing key is of a branch environment, but no environment is named; set INNGEST_ENV")
+
+    @property
+    def api_origin(self) -> str:
+        """The origin of the REST API."""
+        return self.settings.api_origin
+
+    @property
+    def event_api_origin(self) -> str:
+        """The origin of the event API."""
+        return self.settings.event_api_origin
+
+    @property
+    def env(self) -> str | None:
+        """The branch environment, if one is known."""
+        return self.settings.env
+
+    @property
+    def event_key(self) -> str | None:
+        """The event key, if there is one."""
+        return self.settings.event_key
+
+    @property
+    def signing_key(self) -> str | None:
+        """The signing key, if there is one."""
+        return self.settings.signing_key
+
+    @property
+    def signing_key_fallback(self) -> str | None:
+        """The second signing key during a rotation, if there is one."""
+        return self.settings.signing_key_fallback
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every outgoing request (3.1)."""
+        headers = {
+            "content-type": "application/json",
+            "user-agent": _protocol.SDK_HEADER_VALUE,
+            _protocol.SDK: _protocol.SDK_HEADER_VALUE,
+            _protocol.REQ_VERSION: _protocol.REQUEST_VERSION,
+        }
+        if self.settings.env:
+            headers[_protocol.ENV] = self.settings.env
+        return headers
+
+    def add_middleware(self, middleware: UninitializedMiddleware) -> None:
+        """Add middleware behind what is there."""
+        self.middleware.append(middleware)
+
+    def set_logger(self, logger: Any) -> None:
+        """Use another logger."""
+        self.logger = logger
+
+    def create_function(
+        self,
+        *,
+        fn_id: str,
+        trigger: Trigger | list[TriggerCron | TriggerEvent] | list[TriggerCron] | list[TriggerEvent],
+        batch_events: Batch | None = None,
+        cancel: list[Cancel] | None = None,
+        concurrency: list[Concurrency] | None = None,
+        debounce: Debounce | None = None,
+        idempotency: str | None = None,
+        middleware: list[UninitializedMiddleware] | None = None,
+        name: str | None = None,
+        on_failure: Handler | None = None,
+        output_type: object = UNSET,
+        priority: Priority | None = None,
+        rate_limit: RateLimit | None = None,
+        retries: int | None = None,
+        singleton: Singleton | None = None,
+        throttle: Throttle | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> FunctionDecorator:
+        """Make a durable function of the decorated handler.
+
+        The handler takes one argument, `Context` if it is `async def` and `ContextSync` if it is `def`.
+
+        Args:
+            fn_id: names the function to the server; changing it makes another function.
+            trigger: what starts it: events, schedules, or several of both.
+            retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
+            on_failure: called, in the same colour, when a run has failed for good.
+            output_type: the type of the result, for the client's serializer.
+            idempotency: an expression; events for which it gives the same value start one run within 24 hours.
+            batch_events, cancel, concurrency, debounce, priority, rate_limit, singleton, throttle, timeouts:
+                see their classes.
+
+        Raises:
+            FunctionConfigInvalidError: an option cannot be used; the message names the function and the option.
+        """
+        options = FunctionOptions(
+            fn_id=fn_id,
+            name=name,
+            triggers=list(trigger) if isinstance(trigger, list) else [trigger],
+            batch_events=batch_events,
+            cancel=cancel,
+            concurrency=concurrency,
+            debounce=debounce,
+            idempotency=idempotency,
+            on_failure=on_failure,
+            priority=priority,
+            rate_limit=rate_limit,
+            retries=retries,
+            singleton=singleton,
+            throttle=throttle,
+            timeouts=timeouts,
+        )
+
+        def decorate(handler: Handler) -> Function[Any]:
+            return Function(self.app_id, options, handler, output_type, list(middleware or ()))
+
+        return decorate
+
+    async def send(self, events: Event | list[Event], *, skip_middleware: bool = False) -> list[str]:
+        """Send events from async code, on any event loop; return their ids.
+
+        Raises:
+            EventInvalidError, EventKeyUnspecifiedError: nothing was sent.
+            SendEventsError: the server took only some of them (`ids`), or none.
+        """
+        return await self._send(AsyncRuntime(), events, skip_middleware)
+
+    def send_sync(self, events: Event | list[Event], *, skip_middleware: bool = False) -> list[str]:
+        """Send events from sync code, in any thread; see `send`."""
+        return run_sync(self._send(SyncRuntime(), events, skip_middleware))
+
+    async def _send(self, runtime: Runtime, events: Event | list[Event], skip_middleware: bool) -> list[str]:
+        manager = None
+        if self.middleware and not skip_middleware:
+            manager = MiddlewareManager(self, None, runtime)
+            manager.add(self.middleware)
+        return await EventSender(self, runtime, manager).send(events)
+
+
+def _seconds(timeout: Duration | None) -> float:
+    if timeout is None:
+        return 30.0
+    try:
+        return _durations.to_milliseconds(timeout) / 1000
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"Inngest(request_timeout=…): {error}") from None
+
+
+def is_unauthed_sync_enabled(argument: bool | None) -> bool:
+    """Say whether unsigned sync requests are served in production: argument, then environment (4.3)."""
+    if argument is not None:
+        return argument
+    text = os.environ.get("INNGEST_ENABLE_UNAUTHED_SYNC")
+    return text is None or text.strip().lower() not in ("false", "0")

@@ -1,0 +1,264 @@
+"""The options of a function: their wire form and the rules they must keep (protocol.md 4.6).
+
+Options are plain values. `problems()` says what is wrong with one, so that the error can name the function too;
+it is asked when the function is defined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from stepserve_core import _durations
+from stepserve_core._durations import Duration
+from stepserve_core.errors import FunctionConfigInvalidError
+
+Problem = tuple[str, str]
+"""The name of a field and what is wrong with it."""
+
+_SECOND, _DAY = 1_000, 86_400_000
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
+
+
+class _Option(msgspec.Struct, kw_only=True, frozen=True):
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from ()
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form; None stands for an absent field."""
+        return msgspec.structs.asdict(self)
+
+
+class Batch(_Option):
+    """Start one run for up to `max_size` events, or for those that came within `timeout`."""
+
+    max_size: int
+    timeout: Duration | None = None
+    key: str | None = None
+    if_exp: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _integer("max_size", self.max_size, least=2)
+        yield from _duration("timeout", self.timeout, optional=True)
+        yield from _texts(self, "key", "if_exp")
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form; the server reads a batch's timeout without days and weeks (4.6)."""
+        timeout = None if self.timeout is None else f"{_durations.to_milliseconds(self.timeout) // 1000}s"
+        return {"maxSize": self.max_size, "timeout": timeout, "key": self.key, "if": self.if_exp}
+
+
+class Cancel(_Option):
+    """Cancel a run when `event` comes, if `if_exp` holds, within `timeout` of the start."""
+
+    event: str
+    if_exp: str | None = None
+    timeout: Duration | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _texts(self, "event", required=True)
+        yield from _texts(self, "if_exp")
+        yield from _duration("timeout", self.timeout, optional=True)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"event": self.event, "if": self.if_exp, "timeout": _text(self.timeout)}
+
+
+class Concurrency(_Option):
+    """Let at most `limit` steps execute at the same time, per value of `key`."""
+
+    limit: int
+    key: str | None = None
+    scope: Literal["account", "env", "fn"] | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _integer("limit", self.limit, least=0)
+        yield from _texts(self, "key")
+        yield from _one_of("scope", self.scope, ("account", "env", "fn", None))
+        if self.scope in ("account", "env") and not self.key:
+            yield "key", f"is needed with scope {self.scope!r}"
+
+
+class Debounce(_Option):
+    """Start after `period` without further events, with the last of them; at the latest after `timeout`."""
+
+    period: Duration
+    key: str | None = None
+    timeout: Duration | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _duration("period", self.period, most=7 * _DAY)
+        yield from _texts(self, "key")
+        yield from _duration("timeout", self.timeout, optional=True)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"period": _text(self.period), "key": self.key, "timeout": _text(self.timeout)}
+
+
+class Priority(_Option):
+    """Order runs by the expression `run`: seconds by which a run counts as older."""
+
+    run: str
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _texts(self, "run", required=True)
+
+
+class RateLimit(_Option):
+    """Drop events over `limit` in `period`, per value of `key`."""
+
+    limit: int
+    period: Duration
+    key: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _integer("limit", self.limit, least=1)
+        yield from _duration("period", self.period, most=_DAY)
+        yield from _texts(self, "key")
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"limit": self.limit, "period": _text(self.period), "key": self.key}
+
+
+class Singleton(_Option):
+    """Allow one run at a time, per value of `key`: `skip` the new one, or `cancel` the old one."""
+
+    mode: Literal["skip", "cancel"]
+    key: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _one_of("mode", self.mode, ("skip", "cancel"))
+        yield from _texts(self, "key")
+
+
+class Throttle(_Option):
+    """Delay starts over `limit` in `period`, per value of `key`; `burst` may start at once."""
+
+    limit: int
+    period: Duration
+    key: str | None = None
+    burst: int | None = 1
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _integer("limit", self.limit, least=1)
+        yield from _duration("period", self.period)
+        yield from _texts(self, "key")
+        if self.burst is not None:
+            yield from _integer("burst", self.burst, least=0)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"limit": self.limit, "period": _text(self.period), "key": self.key, "burst": self.burst}
+
+
+class Timeouts(_Option):
+    """Cancel runs that have not started, or not finished, in time."""
+
+    start: Duration | None = None
+    finish: Duration | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _duration("start", self.start, optional=True)
+        yield from _duration("finish", self.finish, optional=True)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"start": _text(self.start), "finish": _text(self.finish)}
+
+
+class TriggerCron(_Option):
+    """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like."""
+
+    cron: str
+    jitter: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _texts(self, "cron", required=True, longest=255)
+        if isinstance(self.cron, str) and self.cron:
+            fields = re.sub(r"^(CRON_)?TZ=\S+ ", "", self.cron).split()
+            if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+                yield "cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}"
+        if self.jitter is not None:
+            yield from _duration("jitter", self.jitter, most=300_000)
+
+
+class TriggerEvent(_Option):
+    """Start for each event of this name for which the expression, if any, is true."""
+
+    event: str
+    expression: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what the server would refuse."""
+        yield from _texts(self, "event", required=True, longest=255)
+        yield from _texts(self, "expression")
+
+
+Trigger = TriggerCron | TriggerEvent
+
+
+def strip_nulls(value: Any) -> Any:
+    """Return `value` without None in objects and arrays, at any depth (4.4)."""
+    if isinstance(value, dict):
+        return {key: strip_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [strip_nulls(item) for item in value if item is not None]
+    return value
+
+
+def _text(duration: Duration | None) -> str | None:
+    return None if duration is None else _durations.to_text(duration)
+
+
+def _integer(field: str, value: object, *, least: int) -> Iterator[Problem]:
+    if not isinstance(value, int) or isinstance(value, bool):
+        yield field, f"must be a whole number, not {type(value).__name__}"
+    elif value < least:
+        yield field, f"must be at least {least}, not {value}"
+
+
+def _one_of(field: str, value: object, allowed: tuple[str | None, ...]) -> Iterator[Problem]:
+    if value not in allowed:
+        yield field, f"must be one of {', '.join(repr(item) for item in allowed if item)}, not {value!r}"
+
+
+def _duration(field: str, value: object, *, optional: bool = False, most: int | None = None) -> Iterator[Problem]:
+    if value is None and optional:
+        return
+    try:
+        _durations.to_text(value)  # type: ignore[arg-type] # whatever the user passed is checked right here
+    except FunctionConfigInvalidError as error:
+        yield field, str(error)
+        return
+    if most is not None and _durations.to_milliseconds(value) > most:  # type: ignore[arg-type] # checked above
+        yield field, f"must be at most {_durations.to_text(most)}"
+
+
+def _texts(option: _Option, *fields: str, required: bool = False, longest: int | None = None) -> Iterator[Problem]:
+    for field in fields:
+        value = getattr(option, field)
+        if value is None and not required:
+            continue
+        if not isinstance(value, str):
+            yield field, f"must be text, not {type(value).__name__}"
+        elif not value.strip():
+            yield field, "must not be empty"
+        elif longest is not None and len(value) > longest:
+            yield field, f"must be at most {longest} characters long"

@@ -1,0 +1,72 @@
+"""What a function is given: its event, its run, its steps (protocol.md 10.5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from stepserve_core._event import Event
+from stepserve_core._step import Group, GroupSync, Step, StepSync
+
+StepT = TypeVar("StepT", Step, StepSync)
+GroupT = TypeVar("GroupT", Group, GroupSync)
+
+
+class _Context(Generic[StepT, GroupT]):
+    """Fields of both colours. Events are decoded when they are first asked for."""
+
+    def __init__(
+        self,
+        attempt: int,
+        event: Event | Callable[[], Event],
+        events: list[Event] | Callable[[], list[Event]],
+        group: GroupT,
+        job_id: str | None,
+        logger: logging.Logger,
+        request_id: str | None,
+        run_id: str,
+        step: StepT,
+    ) -> None:
+        self.attempt = attempt
+        self._event = event
+        self._events = events
+        self.group = group
+        self.job_id = job_id
+        self.logger = logger
+        self.request_id = request_id
+        self.run_id = run_id
+        self.step = step
+
+    @property
+    def event(self) -> Event:
+        """The event that started the run; of a batch, the first."""
+        if not isinstance(self._event, Event):
+            self._event = self._event()
+        return self._event
+
+    @event.setter
+    def event(self, event: Event) -> None:
+        self._event = event
+
+    @property
+    def events(self) -> list[Event]:
+        """All events of a batch; otherwise the one event."""
+        if not isinstance(self._events, list):
+            self._events = self._events()
+        return self._events
+
+    @events.setter
+    def events(self, events: list[Event]) -> None:
+        self._events = events
+
+
+class Context(_Context[Step, Group]):
+    """What an `async def` function is given.
+
+    `attempt` counts from 0; `run_id` is the same for all calls of a run; `request_id` and `job_id` name this call.
+    """
+
+
+class ContextSync(_Context[StepSync, GroupSync]):
+    """What a `def` function is given. See `Context`."""

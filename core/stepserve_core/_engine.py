@@ -1,0 +1,410 @@
+"""The step engine: from what a function reaches and what is memoised, what happens next.
+
+One `Run` serves one call. It decides; the runtime acts and is the only one who knows whether the function is
+`def` or `async def`. Everything here is written once, as `async def` over the runtime (protocol.md section 6).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final, NoReturn, Protocol
+
+import msgspec
+
+from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland, hash_step_id
+from stepserve_core._serialize import decode
+from stepserve_core.errors import (
+    NonRetriableError,
+    RetryAfterError,
+    StepError,
+    StepOutsideFunctionError,
+    StepUnexpectedError,
+)
+
+MISSING: Final = object()
+"""Stands for "no memo"; None is a memo like any other."""
+
+
+class Interrupt(BaseException):
+    """Ends the function early because there is something to report.
+
+    It derives from BaseException so that `except Exception` in user code lets it pass; nothing outside the
+    engine catches it but the handler.
+    """
+
+    def __init__(self, reports: list[Report]) -> None:
+        super().__init__("the function was interrupted to report its steps")
+        self.reports = reports
+
+
+class Abort(BaseException):
+    """Ends the function with an error of the engine's own, past every `except Exception` of the user."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class BranchInterrupt(BaseException):
+    """Ends one branch of `group.parallel`; carries what the branch found, or nothing if it was skipped."""
+
+    def __init__(self, found: list[Found]) -> None:
+        super().__init__("a parallel branch was interrupted")
+        self.found = found
+
+
+class NestedStepInterrupt(BaseException):
+    """Ends the handler of a step inside which another step was used."""
+
+
+class Verdict(enum.Enum):
+    """What becomes of a step that has no memo."""
+
+    EXECUTE = "execute"
+    PLAN = "plan"
+
+
+class Found:
+    """A step that was reached and has no memo."""
+
+    __slots__ = ("args", "handler", "hashed", "index", "mode", "name", "opcode", "opts", "output_type", "step_id")
+
+    def __init__(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        opcode: Opcode,
+        *,
+        name: str | None = None,
+        opts: dict[str, object] | None = None,
+        handler: Callable[..., Any] | None = None,
+        args: tuple[object, ...] = (),
+        output_type: object = msgspec.UNSET,
+    ) -> None:
+        self.step_id = step_id
+        self.hashed = hashed
+        self.index = index
+        self.opcode = opcode
+        self.name = name
+        self.opts = opts
+        self.handler = handler
+        self.args = args
+        self.output_type = output_type
+        self.mode = ParallelMode.WAIT
+
+
+class Report:
+    """An op together with the Python value or error behind it, so that middleware can see and change them."""
+
+    __slots__ = ("error", "op", "opts", "output", "output_type")
+
+    def __init__(self, op: Op, *, output: object = None, output_type: object, error: Exception | None = None) -> None:
+        self.op = op
+        self.opts: dict[str, object] | None = op.opts if isinstance(op.opts, dict) else None
+        self.output = output
+        self.output_type = output_type
+        self.error = error
+
+
+class RunRuntime(Protocol):
+    """What a run needs from the colour of its function."""
+
+    async def call(self, function: Callable[..., Any], *args: object) -> Any:
+        """Call user code of either colour that this runtime allows."""
+
+    async def choose(self, run: Run, found: Found) -> Verdict:
+        """Say what becomes of `found`, or do not come back because the function ends here."""
+
+    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
+        """End the function with something to report."""
+
+    async def report(self, run: Run, found: list[Found]) -> NoReturn:
+        """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
+
+    def resume(self) -> None:
+        """Take note that a step raised into the function, which may go on and reach others."""
+
+    def owner(self) -> object:
+        """Return what identifies the thread of control that runs now."""
+
+
+class Memo:
+    """A memo that middleware may read and change: `data` or `error` is set."""
+
+    __slots__ = ("data", "error")
+
+    def __init__(self, data: object = None, error: StepError | None = None) -> None:
+        self.data = data
+        self.error = error
+
+
+_inside_step: ContextVar[Run | None] = ContextVar("stepserve_inside_step", default=None)
+_group: ContextVar[tuple[Run, object, ParallelMode] | None] = ContextVar("stepserve_group", default=None)
+
+
+class Run:
+    """One call of a function: its memos, and the verdict on every step that it reaches.
+
+    Args:
+        memos: hashed id to the JSON text of a memo, or to a `Memo` that middleware has seen.
+        stack: the hashed ids in the order in which they finished.
+        target: the hashed id of the one step to execute, if the server asks for one (6.3).
+        plan_only: do not execute a step that is not targeted (`disable_immediate_execution`).
+        last_attempt: an error of a step is final now.
+        on_new_code: called once, when the function passes its last memo (9.2, hook `before_execution`).
+    """
+
+    def __init__(
+        self,
+        runtime: RunRuntime,
+        memos: dict[str, msgspec.Raw] | dict[str, Memo],
+        *,
+        stack: list[str],
+        target: str | None = None,
+        plan_only: bool = False,
+        last_attempt: bool = False,
+        on_new_code: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.runtime = runtime
+        self.stack = stack
+        # Whatever is targeted but already done leaves the run free to go on to what comes next (6.3).
+        self.target = None if target in memos else target
+        self.plan_only = plan_only
+        self.closed: Callable[[str], BaseException] | None = None
+        self.new_code_due = not memos
+        self._memos: dict[str, Any] = memos
+        self._last_attempt = last_attempt
+        self._on_new_code = on_new_code
+        self._started_new_code = False
+        self._uses: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self.edited_input: dict[str, list[object]] = {}
+
+    def identify(self, step_id: str) -> tuple[str, int | None]:
+        """Count a use of `step_id`; return its hashed id and the index of the repeat (6.1).
+
+        Raises:
+            NestedStepInterrupt: another step of this run is being executed around this one (6.6).
+            StepOutsideFunctionError: the function has ended.
+        """
+        if self.closed is not None:
+            raise self.closed(step_id)
+        if _inside_step.get() is self:
+            raise NestedStepInterrupt
+        if not isinstance(step_id, str):
+            raise TypeError(f"a step id is text, not {type(step_id).__name__}: step.run('charge', …)")
+        count = self._uses.get(step_id, 0)
+        hashed = hash_step_id(f"{step_id}:{count}" if count else step_id)
+        while hashed in self._seen:  # the repeat of "a" must not collide with a step that the user named "a:1"
+            count += 1
+            hashed = hash_step_id(f"{step_id}:{count}")
+        self._uses[step_id] = count + 1
+        self._seen.add(hashed)
+        return hashed, count or None
+
+    def recall(self, hashed: str) -> object:
+        """Return the memoised result of a step, or MISSING.
+
+        Raises:
+            StepError: the step failed for good.
+        """
+        memo = self._memos.pop(hashed, MISSING)
+        if memo is MISSING:
+            return MISSING
+        if not self._memos and not self._started_new_code:
+            self.new_code_due = True
+        if isinstance(memo, Memo):
+            value, error = memo.data, memo.error
+        else:
+            value, error = read_memo(memo)
+            if error is None and type(value) is EditedInput:
+                self.edited_input[hashed] = value.args
+                return MISSING
+        if error is not None:
+            raise error
+        return value
+
+    async def start_new_code(self) -> None:
+        """Tell middleware, once, that from here on the function does something new."""
+        self.new_code_due = False
+        if not self._started_new_code:
+            self._started_new_code = True
+            await self._on_new_code()
+
+    async def reach(self, found: Found) -> NoReturn:
+        """Act on a step without memo. Comes back only by raising."""
+        found.mode = self._group_mode() or ParallelMode.WAIT
+        verdict = await self._verdict(found)
+        if not self._started_new_code:
+            await self.start_new_code()
+        if verdict is Verdict.PLAN or found.handler is None:
+            await self.runtime.finish(self, [self.plan(found)])
+        await self.runtime.finish(self, [await self._execute(found)])
+
+    async def _verdict(self, found: Found) -> Verdict:
+        if self._group_mode() is None:
+            return await self.runtime.choose(self, found)
+        if self.target is None:
+            raise BranchInterrupt([found])
+        if self.target != found.hashed:
+            raise BranchInterrupt([])
+        return Verdict.EXECUTE
+
+    def _group_mode(self) -> ParallelMode | None:
+        """Return the mode of the parallel group that this very thread of control is in."""
+        group = _group.get()
+        if group is None or group[0] is not self or group[1] is not self.runtime.owner():
+            return None
+        return group[2]
+
+    def alone(self, found: Found) -> Verdict:
+        """Decide about the only step in sight (6.2, rows 5 to 8).
+
+        Raises:
+            Abort: another step is targeted.
+        """
+        if self.target is not None and self.target != found.hashed:
+            raise Abort(StepUnexpectedError(f'found step "{found.step_id}" when targeting a different step'))
+        if self.plan_only and self.target is None:
+            return Verdict.PLAN
+        return Verdict.EXECUTE
+
+    def plan(self, found: Found) -> Report:
+        """Return the report of a step that is not executed now: a plan, or what it asks of the server."""
+        opcode = Opcode.PLANNED if found.opcode is Opcode.STEP_RUN else found.opcode
+        return Report(_op(found, opcode), output_type=found.output_type)
+
+    async def _execute(self, found: Found) -> Report:
+        assert found.handler is not None
+        args = self.edited_input.get(found.hashed, found.args)
+        token = _inside_step.set(self)
+        try:
+            output = await self.runtime.call(found.handler, *args)
+        except NestedStepInterrupt:
+            return self._failure(found, NestedStepsError("Nested steps are not supported."))
+        except (NonRetriableError, RetryAfterError):  # these speak about the whole function (5.8)
+            self.runtime.resume()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the step raised is its result
+            return self._failure(found, error)
+        finally:
+            _inside_step.reset(token)
+        return Report(_op(found, Opcode.STEP_RUN), output=output, output_type=found.output_type)
+
+    def _failure(self, found: Found, error: Exception) -> Report:
+        opcode = Opcode.STEP_FAILED if self._last_attempt else Opcode.STEP_ERROR
+        return Report(_op(found, opcode), error=error, output_type=found.output_type)
+
+    async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
+        """Run branches one after the other and report together what they found (6.4)."""
+        outputs: list[Any] = []
+        found: list[Found] = []
+        interrupted = False
+        outer = _group.get()
+        token = _group.set((self, self.runtime.owner(), mode))
+        try:
+            for branch in branches:
+                try:
+                    outputs.append(await self.runtime.call(branch))
+                except BranchInterrupt as interrupt:
+                    interrupted = True
+                    found += interrupt.found
+        finally:
+            _group.reset(token)
+        if not interrupted:
+            return tuple(outputs)
+        if outer is not None and outer[0] is self and outer[1] is self.runtime.owner():
+            raise BranchInterrupt(found)
+        if found and not self._started_new_code:
+            await self.start_new_code()
+        await self.runtime.report(self, found)
+
+    def check_ended(self) -> None:
+        """Refuse the result of a function that ended without reaching the step it was called for (6.3).
+
+        Raises:
+            StepUnexpectedError: it was targeted and never reached.
+        """
+        if self.target is not None:
+            raise StepUnexpectedError(
+                "the function ended without reaching the step that the server asked for; did its code change?"
+            )
+
+    def has_memo(self, hashed: str) -> bool:
+        """Say whether a step is memoised."""
+        return hashed in self._memos
+
+    def close(self, refusal: Callable[[str], BaseException] | None = None) -> None:
+        """Refuse steps from now on."""
+        self.closed = refusal or _outside_function
+
+
+class NestedStepsError(NonRetriableError):
+    """A step was used inside the handler of another step (6.6)."""
+
+    code = "step_nested"
+    include_stack = False
+
+    @property
+    def name(self) -> str:
+        """The name that other SDKs give this error."""
+        return "CodedError"
+
+
+class EditedInput:
+    """The memo of a step that was given new arguments for a re-run and has not run yet (5.3)."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, args: list[object]) -> None:
+        self.args = args
+
+
+def read_memo(raw: bytes | msgspec.Raw) -> tuple[object, StepError | None]:
+    """Return the value and the error that a memo's JSON text holds (5.3).
+
+    An object is a wrapper if it has no keys but `data` and `error`; anything else is the value itself.
+    """
+    value = decode(raw)
+    if type(value) is not dict:
+        return value, None
+    if len(value) == 1:
+        if "data" in value:
+            return value["data"], None
+        if "input" in value and isinstance(value["input"], list):
+            return EditedInput(value["input"]), None
+    if value.keys() <= {"data", "error"}:
+        error = value.get("error")
+        if error is None:
+            return value.get("data"), None
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            return None, _step_error(error)
+    return value, None
+
+
+def _step_error(error: Mapping[str, Any]) -> StepError:
+    stack = error.get("stack")
+    return StepError(error["message"], str(error.get("name") or "Error"), stack if isinstance(stack, str) else None)
+
+
+def _op(found: Found, opcode: Opcode) -> Op:
+    opts = found.opts
+    if found.mode is ParallelMode.RACE:
+        opts = {**(opts or {}), "parallelMode": "race"}
+    return Op(
+        display_name=found.step_id,
+        id=found.hashed,
+        name=found.step_id if found.name is None else found.name,
+        op=opcode.value,
+        opts=opts,
+        userland=Userland(found.step_id, found.index),
+    )
+
+
+def _outside_function(step_id: str) -> BaseException:
+    return StepOutsideFunctionError(
+        f"step {step_id!r} was used after its function had ended; await every step inside the function"
+    )

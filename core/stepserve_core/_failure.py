@@ -1,0 +1,48 @@
+"""Errors of user code as the wire has them (protocol.md 5.9)."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+
+from stepserve_core._opcodes import ErrorObject
+from stepserve_core.errors import Error, StepError
+
+_OUR_FILES = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def to_wire(error: Exception) -> ErrorObject:
+    """Return what the server stores and shows of `error`."""
+    if isinstance(error, Error):
+        stack = error.stack if isinstance(error, StepError) or not error.include_stack else format_stack(error)
+        return ErrorObject(code=error.code, message=error.message, name=error.name, stack=stack)
+    return ErrorObject(code="unknown", message=_text(error), name=type(error).__name__, stack=format_stack(error))
+
+
+def format_stack(error: BaseException) -> str:
+    """Return the traceback of `error` without the frames of this package around the user's code."""
+    return "".join(traceback.format_exception(type(error), error, _user_frames(error.__traceback__)))
+
+
+def sole_cause(error: Exception) -> Exception:
+    """Return the one error inside a group of one, as task groups raise it; otherwise `error` itself."""
+    while True:
+        inner = getattr(error, "exceptions", None)
+        if not isinstance(inner, tuple) or len(inner) != 1 or not isinstance(inner[0], Exception):
+            return error
+        error = inner[0]
+
+
+def _user_frames(frames: TracebackType | None) -> TracebackType | None:
+    first = frames
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FILES):
+        frames = frames.tb_next
+    return frames or first
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - the error of a user's __str__ must not hide the error itself
+        return f"(str() of this error raised {type(broken).__name__})"

@@ -1,0 +1,249 @@
+"""Functions: what the decorator makes of a handler, and its registration (protocol.md 4.6)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+from urllib.parse import quote
+
+from stepserve_core._config import (
+    Batch,
+    Cancel,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+    Trigger,
+    TriggerCron,
+    TriggerEvent,
+    _Option,
+    strip_nulls,
+)
+from stepserve_core._context import Context, ContextSync
+from stepserve_core._middleware import UninitializedMiddleware
+from stepserve_core.errors import Error, FunctionConfigInvalidError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+HandlerAsync = Callable[[Context], Awaitable[T]]
+HandlerSync = Callable[[ContextSync], T]
+Handler = HandlerAsync[Any] | HandlerSync[Any]
+
+MAX_RETRIES = 20
+
+
+class FunctionOptions(NamedTuple):
+    """The arguments of `create_function`."""
+
+    fn_id: str
+    name: str | None
+    triggers: list[Trigger]
+    batch_events: Batch | None
+    cancel: list[Cancel] | None
+    concurrency: list[Concurrency] | None
+    debounce: Debounce | None
+    idempotency: str | None
+    on_failure: Handler | None
+    priority: Priority | None
+    rate_limit: RateLimit | None
+    retries: int | None
+    singleton: Singleton | None
+    throttle: Throttle | None
+    timeouts: Timeouts | None
+
+    def validate(self) -> None:
+        """Check every option.
+
+        Raises:
+            FunctionConfigInvalidError: names the function and every option that the server would refuse.
+        """
+        if not isinstance(self.fn_id, str) or not self.fn_id.strip():
+            raise FunctionConfigInvalidError("create_function: fn_id must be text, such as fn_id='charge-order'")
+        problems = [*self._wrong_triggers(), *self._wrong_options(), *self._wrong_combinations()]
+        if problems:
+            raise FunctionConfigInvalidError(f"function {self.fn_id!r}: {'; '.join(problems)}")
+
+    def _wrong_triggers(self) -> Iterable[str]:
+        if not self.triggers:
+            yield "trigger: there must be at least one"
+        if len(self.triggers) > 10:
+            yield f"trigger: at most 10, not {len(self.triggers)}"
+        for trigger in self.triggers:
+            if not isinstance(trigger, (TriggerCron, TriggerEvent)):
+                yield f"trigger: must be TriggerEvent(event=…) or TriggerCron(cron=…), not {type(trigger).__name__}"
+            else:
+                yield from (f"trigger.{field} {problem}" for field, problem in trigger.problems())
+        if len({repr(trigger) for trigger in self.triggers}) < len(self.triggers):
+            yield "trigger: two are the same"
+
+    def _wrong_options(self) -> Iterable[str]:
+        for name, expected in _OPTIONS.items():
+            value = getattr(self, name)
+            for option in value if isinstance(value, list) else [value]:
+                if option is None:
+                    continue
+                if not isinstance(option, expected):
+                    yield f"{name}: must be {expected.__name__}(…), not {type(option).__name__}"
+                else:
+                    yield from (f"{name}.{field} {problem}" for field, problem in option.problems())
+        for name, most in (("cancel", 5), ("concurrency", 2)):
+            if len(getattr(self, name) or ()) > most:
+                yield f"{name}: at most {most}"
+        if self.retries is not None and not (type(self.retries) is int and 0 <= self.retries <= MAX_RETRIES):
+            yield f"retries: must be a whole number from 0 to {MAX_RETRIES}, not {self.retries!r}"
+        if self.idempotency is not None and not (isinstance(self.idempotency, str) and self.idempotency.strip()):
+            yield "idempotency: must be an expression, such as 'event.data.order_id'"
+
+    def _wrong_combinations(self) -> Iterable[str]:
+        if self.batch_events is not None:
+            for name in ("cancel", "debounce", "singleton", "priority"):
+                if getattr(self, name):
+                    yield f"batch_events: cannot be combined with {name}"
+
+
+_OPTIONS: dict[str, type[_Option]] = {
+    "batch_events": Batch,
+    "cancel": Cancel,
+    "concurrency": Concurrency,
+    "debounce": Debounce,
+    "priority": Priority,
+    "rate_limit": RateLimit,
+    "singleton": Singleton,
+    "throttle": Throttle,
+    "timeouts": Timeouts,
+}
+
+
+class FunctionConfig(NamedTuple):
+    """What is registered: the function, and its failure handler if it has one."""
+
+    main: dict[str, Any]
+    on_failure: dict[str, Any] | None
+
+
+class Function(Generic[T_co]):
+    """A durable function. Made by `Inngest.create_function`; serve it, or invoke it from another one."""
+
+    def __init__(
+        self,
+        app_id: str,
+        options: FunctionOptions,
+        handler: Handler,
+        output_type: object,
+        middleware: list[UninitializedMiddleware],
+    ) -> None:
+        options.validate()
+        self._app_id = app_id
+        self._options = options
+        self.handler = handler
+        self.output_type = output_type
+        self.middleware = middleware
+        self.is_handler_async = is_async(handler)
+        self._refuse_mixed_colours()
+
+    def _refuse_mixed_colours(self) -> None:
+        failure = self.is_on_failure_handler_async
+        if failure is not None and failure != self.is_handler_async:
+            kinds = ("an async", "non-async") if self.is_handler_async else ("a non-async", "async")
+            raise Error(
+                f"{kinds[0]} function cannot have a{'n' if kinds[1] == 'async' else ''} {kinds[1]} on_failure handler"
+                f" (function {self.id})"
+            )
+
+    @property
+    def id(self) -> str:
+        """The id with the app's, as the server knows it."""
+        return f"{self._app_id}-{self._options.fn_id}"
+
+    @property
+    def local_id(self) -> str:
+        """The id without the app's."""
+        return self._options.fn_id
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return self._options.name or self._options.fn_id
+
+    @property
+    def on_failure_handler(self) -> Handler | None:
+        """What is called when a run fails for good."""
+        return self._options.on_failure
+
+    @property
+    def is_on_failure_handler_async(self) -> bool | None:
+        """The colour of the failure handler; None without one."""
+        return None if self._options.on_failure is None else is_async(self._options.on_failure)
+
+    @property
+    def on_failure_fn_id(self) -> str | None:
+        """The id of the failure handler, as the server knows it; None without one."""
+        return None if self._options.on_failure is None else f"{self.id}-failure"
+
+    def get_id(self) -> str:
+        """Return `id`."""
+        return self.id
+
+    def get_config(self, app_url: str) -> FunctionConfig:
+        """Return what is registered for an app that is served at `app_url`."""
+        return FunctionConfig(self._main_config(app_url), self._on_failure_config(app_url))
+
+    def _main_config(self, app_url: str) -> dict[str, Any]:
+        options = self._options
+        config = {
+            "id": self.id,
+            "name": self.name,
+            "triggers": [trigger.wire() for trigger in options.triggers],
+            "steps": _steps(app_url, self.id, options.retries),
+            "batchEvents": _wire(options.batch_events),
+            "cancel": None if options.cancel is None else [_wire(entry) for entry in options.cancel],
+            "concurrency": None if options.concurrency is None else [_wire(entry) for entry in options.concurrency],
+            "debounce": _wire(options.debounce),
+            "idempotency": options.idempotency,
+            "priority": _wire(options.priority),
+            "rateLimit": _wire(options.rate_limit),
+            "singleton": _wire(options.singleton),
+            "throttle": _wire(options.throttle),
+            "timeouts": _wire(options.timeouts),
+        }
+        return cast("dict[str, Any]", strip_nulls(config))
+
+    def _on_failure_config(self, app_url: str) -> dict[str, Any] | None:
+        failure_id = self.on_failure_fn_id
+        if failure_id is None:
+            return None
+        trigger = {"event": "inngest/function.failed", "expression": f"event.data.function_id == '{self.id}'"}
+        return {
+            "id": failure_id,
+            "name": f"{self.name} (failure)",
+            "triggers": [trigger],
+            "steps": _steps(app_url, failure_id, 0),
+            "cancel": [],
+            "concurrency": [],
+        }
+
+
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Say whether calling `handler` gives a coroutine; objects with an async `__call__` count too."""
+    while hasattr(handler, "func"):  # functools.partial
+        handler = handler.func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+
+
+def _wire(option: _Option | None) -> dict[str, Any] | None:
+    return None if option is None else option.wire()
+
+
+def _steps(app_url: str, function_id: str, retries: int | None) -> dict[str, Any]:
+    step = {
+        "id": "step",
+        "name": "step",
+        "retries": None if retries is None else {"attempts": retries},
+        "runtime": {"type": "http", "url": f"{app_url}?fnId={quote(function_id, safe='')}&stepId=step"},
+    }
+    return {"step": strip_nulls(step)}

@@ -1,0 +1,142 @@
+"""Middleware: hooks around calls and around sending events (protocol.md section 9).
+
+A hook may be `def` or `async def`; an async one cannot serve a sync function, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stepserve_core._engine import Memo
+from stepserve_core._opcodes import Opcode
+from stepserve_core._serialize import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from stepserve_core._client import Inngest
+    from stepserve_core._context import Context, ContextSync
+    from stepserve_core._event import Event
+    from stepserve_core._function import Function
+    from stepserve_core._runtime import Runtime
+
+
+class SendEventsResult(msgspec.Struct, kw_only=True):
+    """What came of sending events: the ids that the server gave, and its error if it took only some."""
+
+    error: str | None = None
+    ids: list[str] = msgspec.field(default_factory=list)
+
+
+class TransformOutputStepInfo(msgspec.Struct):
+    """The step whose output is being transformed."""
+
+    id: str
+    op: Opcode
+    opts: dict[str, object] | None
+
+
+class TransformOutputResult(msgspec.Struct):
+    """The output or error of a function (then `step` is None) or of a step; both may be replaced."""
+
+    error: Exception | None
+    output: object
+    step: TransformOutputStepInfo | None
+
+    def has_output(self) -> bool:
+        """Say whether there is an output; None is one."""
+        return self.output is not UNSET
+
+
+class StepMemos:
+    """The memos of a run, for `transform_input` to read and change."""
+
+    def __init__(self, memos: dict[str, Memo]) -> None:
+        self._memos = memos
+
+    @property
+    def size(self) -> int:
+        """The number of memos."""
+        return len(self._memos)
+
+    def values(self) -> Iterator[Memo]:
+        """Return the memos; each has `data` and `error`."""
+        return iter(self._memos.values())
+
+    def pop(self, hashed_id: str) -> Memo | None:
+        """Take a memo away; its step will execute again."""
+        return self._memos.pop(hashed_id, None)
+
+
+class Middleware:
+    """Base of middleware; override the hooks you need, `def` or `async def`.
+
+    One instance is made for each request. `raw_request` is the framework's request object, or None while
+    events are sent outside of a request.
+    """
+
+    def __init__(self, client: Inngest, raw_request: object) -> None:
+        self.client = client
+        self.raw_request = raw_request
+
+    def transform_input(
+        self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos
+    ) -> None | Awaitable[None]:
+        """See, and change, what the function is given. First."""
+
+    def before_execution(self) -> None | Awaitable[None]:
+        """Take note that the function has passed its memos and does something new."""
+
+    def before_send_events(self, events: list[Event]) -> None | Awaitable[None]:
+        """See, and change, events before they are sent."""
+
+    def after_send_events(self, result: SendEventsResult) -> None | Awaitable[None]:
+        """See what came of sending events."""
+
+    def after_execution(self) -> None | Awaitable[None]:
+        """Take note that the function ended or has something to report; not if it raised."""
+
+    def transform_output(self, result: TransformOutputResult) -> None | Awaitable[None]:
+        """See, and change, the output or error of the function or of the step that was executed."""
+
+    def before_response(self) -> None | Awaitable[None]:
+        """Do something last."""
+
+
+class MiddlewareSync(Middleware):
+    """The same as `Middleware`; kept because programs name it."""
+
+
+UninitializedMiddleware = Callable[["Inngest", Any], Middleware]
+"""A middleware class, or anything else that makes an instance for a client and a raw request."""
+
+
+class MiddlewareManager:
+    """The middleware of one request, and how its hooks are called."""
+
+    def __init__(self, client: Inngest, raw_request: object, runtime: Runtime) -> None:
+        self._client = client
+        self._raw_request = raw_request
+        self._runtime = runtime
+        self._instances: list[Middleware] = []
+
+    def add(self, factories: list[UninitializedMiddleware]) -> None:
+        """Make instances; they come after those that are there."""
+        self._instances += [make(self._client, self._raw_request) for make in factories]
+
+    def uses(self, hook: str) -> bool:
+        """Say whether any middleware overrides `hook`."""
+        return any(getattr(type(one), hook, None) is not getattr(Middleware, hook) for one in self._instances)
+
+    async def run(self, hook: str, *args: object) -> None:
+        """Call a hook of all middleware, in order."""
+        for one in self._instances:
+            await self._runtime.call(getattr(one, hook), *args)
+
+    async def run_reversed(self, hook: str, *args: object) -> None:
+        """Call a hook of all middleware, last added first."""
+        for one in reversed(self._instances):
+            await self._runtime.call(getattr(one, hook), *args)

@@ -1,0 +1,67 @@
+"""Step ids, opcodes and their wire form (protocol.md 5.6 and 6.1). No I/O."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from functools import lru_cache
+
+import msgspec
+
+
+class Opcode(enum.Enum):
+    """What a step asks of the server."""
+
+    AI_GATEWAY = "AIGateway"
+    INVOKE_FUNCTION = "InvokeFunction"
+    PLANNED = "StepPlanned"
+    SLEEP = "Sleep"
+    STEP_ERROR = "StepError"
+    STEP_FAILED = "StepFailed"
+    STEP_RUN = "StepRun"
+    WAIT_FOR_EVENT = "WaitForEvent"
+
+
+class ParallelMode(enum.Enum):
+    """When the server calls again while a parallel group is under way: after each step, or after all of them."""
+
+    RACE = "race"
+    WAIT = "wait"
+
+
+class ErrorObject(msgspec.Struct):
+    """An error on the wire (5.9)."""
+
+    code: str
+    message: str
+    name: str
+    stack: str | None
+
+
+class Userland(msgspec.Struct, frozen=True):
+    """The id as the user wrote it; `index` counts its repeats and is None for the first use."""
+
+    id: str
+    index: int | None
+
+
+class Op(msgspec.Struct):
+    """One entry of a 206 answer; the fields are in the order of the wire."""
+
+    display_name: str = msgspec.field(name="displayName")
+    id: str
+    name: str
+    op: str
+    opts: object
+    userland: Userland
+    error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
+    data: object = None
+
+
+@lru_cache(maxsize=16_384)
+def hash_step_id(step_id: str) -> str:
+    """Return the id of a step on the wire: SHA-1 of its text, as hex (6.1).
+
+    Cached, because a run of N steps asks for the same N hashes in each of its N + 1 calls.
+    """
+    return hashlib.sha1(step_id.encode(), usedforsecurity=False).hexdigest()

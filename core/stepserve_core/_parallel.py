@@ -1,0 +1,220 @@
+"""Parallel steps of `async def` functions: asyncio.gather, TaskGroup, as_completed and plain tasks.
+
+A step without memo parks on a future. When nothing new has been reached for a few turns of the loop, the
+discovery acts: a targeted step is executed; a single one too; several are planned. Then it cancels the function.
+
+While only the function's own task uses steps, memos are returned without suspending. Once another task does,
+they are released one by one in the order in which the steps finished, so that code which looks at who comes
+first (as_completed, wait, races) sees at every replay what it saw the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from stepserve_core._engine import Found, Interrupt, Report, Run, Verdict
+from stepserve_core.errors import StepUnexpectedError
+
+QUIET_TURNS = 6
+"""Turns of the loop without news after which we act. A wake-up passes through a task, its waiter (gather, a
+task group) and the task that awaits that: three turns, and twice that for a group inside a group."""
+
+TARGET_PATIENCE = 10.0
+"""Seconds to wait for a targeted step that other branches, busy with I/O of their own, may still reach."""
+
+CLEANUP_PATIENCE = 10.0
+"""Seconds that `finally` blocks of an interrupted function may take before the answer leaves without them."""
+
+_logger = logging.getLogger("stepserve")
+
+
+class _Parked:
+    __slots__ = ("found", "future")
+
+    def __init__(self, found: list[Found], future: asyncio.Future[Verdict]) -> None:
+        self.found = found
+        self.future = future
+
+
+class Discovery:
+    """What one call of an async function has reached so far, and the decision about it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[list[Report] | None] = self._loop.create_future()
+        self._main: asyncio.Task[Any] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._parked: list[_Parked] = []
+        self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order: dict[str, int] | None = None
+        self._quiet_turns = 0
+        self._ticking = False
+        self._acting = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    async def execute(self, body: Callable[..., Any], context: object) -> Any:
+        """Run the function until it ends, or until there is something to report.
+
+        Raises:
+            Interrupt: there is something to report.
+        """
+        self._main = self._loop.create_task(body(context))
+        self._main.add_done_callback(self._function_ended)
+        try:
+            reports = await self._end
+        finally:
+            await self._clean_up()
+        if reports is not None:
+            raise Interrupt(reports)
+        if self._main.cancelled():
+            raise asyncio.CancelledError("the function cancelled itself")
+        return self._main.result()
+
+    def current_task(self) -> asyncio.Task[Any] | None:
+        """Return the running task."""
+        return asyncio.current_task(self._loop)
+
+    def recalls_in_order(self) -> bool:
+        """Say whether memos have to be released in order, and note which task asks."""
+        task = self.current_task()
+        if task is self._main:
+            return self._order is not None
+        if task is not None:
+            self._tasks.add(task)
+        if self._order is None:
+            self._order = {hashed: position for position, hashed in enumerate(self._run.stack)}
+        return True
+
+    async def wait_for_turn(self, hashed: str) -> None:
+        """Wait until the memo of `hashed` may be seen."""
+        order = self._order or {}
+        future: asyncio.Future[None] = self._loop.create_future()
+        # The length keeps apart two memos that the stack does not list, in the order in which they were asked for.
+        heapq.heappush(self._recalled, (order.get(hashed, len(order)), len(self._recalled), future))
+        self._stir()
+        await future
+
+    async def choose(self, found: Found) -> Verdict:
+        """Park until it is decided what becomes of `found`."""
+        if self._run.target == found.hashed and not self._acting:
+            self._acting = True
+            return self._run.alone(found)
+        return await self._park([found])
+
+    async def park_group(self, found: list[Found]) -> NoReturn:
+        """Park with the steps of a parallel group; they are only ever planned."""
+        await self._park(found)
+        raise AssertionError("a parallel group was told to execute")
+
+    async def finish(self, reports: list[Report]) -> NoReturn:
+        """Hand over what the function has to report, and wait to be cancelled."""
+        if not self._end.done():
+            self._end.set_result(reports)
+        await self._loop.create_future()
+        raise AssertionError("a future that nobody resolves was resolved")
+
+    async def _park(self, found: list[Found]) -> Verdict:
+        task = self.current_task()
+        if task is not None and task is not self._main:
+            self._tasks.add(task)
+        future: asyncio.Future[Verdict] = self._loop.create_future()
+        self._parked.append(_Parked(found, future))
+        self._stir()
+        return await future
+
+    def step_failed(self) -> None:
+        """Go on deciding: a step raised into the function, which may have caught it."""
+        self._acting = False
+        self._stir()
+
+    def _stir(self) -> None:
+        """Begin to count quiet turns anew."""
+        self._quiet_turns = 0
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        if self._end.done() or self._acting:
+            self._ticking = False
+            return
+        self._quiet_turns += 1
+        if self._quiet_turns < QUIET_TURNS:
+            self._loop.call_soon(self._tick)
+        elif self._recalled:
+            self._release_next()
+            self._quiet_turns = 0
+            self._loop.call_soon(self._tick)
+        else:
+            self._ticking = False
+            self._act()
+
+    def _release_next(self) -> None:
+        future = heapq.heappop(self._recalled)[2]
+        if not future.done():
+            future.set_result(None)
+
+    def _act(self) -> None:
+        parked = [entry for entry in self._parked if not entry.future.done()]
+        self._parked = parked
+        if not parked:
+            return  # the function waits for something of its own; answering nothing would make the server call at once
+        if self._run.target is not None:
+            self._wait_for_target()
+        elif len(parked) == 1 and len(parked[0].found) == 1:
+            self._acting = True
+            parked[0].future.set_result(self._run.alone(parked[0].found[0]))
+        else:
+            self._acting = True
+            self._loop.create_task(self._plan([step for entry in parked for step in entry.found]))
+
+    async def _plan(self, found: list[Found]) -> None:
+        try:
+            await self._run.start_new_code()
+        except Exception as error:  # noqa: BLE001 - a hook's error is the call's error
+            if not self._end.done():
+                self._end.set_exception(error)
+            return
+        if not self._end.done():
+            self._end.set_result([self._run.plan(step) for step in found])
+
+    def _wait_for_target(self) -> None:
+        if self._patience is None:
+            self._patience = self._loop.call_later(TARGET_PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._end.done() or self._acting:
+            return
+        names = ", ".join(f'"{step.step_id}"' for entry in self._parked[:5] for step in entry.found[:5])
+        self._end.set_exception(StepUnexpectedError(f"found step {names} when targeting a different step"))
+
+    def _function_ended(self, task: asyncio.Task[Any]) -> None:
+        if self._end.done():
+            return
+        waiting = [step.step_id for entry in self._parked for step in entry.found if not entry.future.done()]
+        if waiting and not task.cancelled() and task.exception() is None:
+            _logger.warning("a function returned while its steps %s were not awaited; they are lost", waiting)
+        self._end.set_result(None)
+
+    async def _clean_up(self) -> None:
+        """Cancel what is parked, let `finally` blocks run, and refuse the steps that they would start."""
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._main is None or (self._main.done() and not self._tasks):
+            return
+        self._run.close(lambda step_id: asyncio.CancelledError(f"step {step_id!r} came after the function was interrupted"))
+        tasks = [task for task in (self._main, *self._tasks) if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CLEANUP_PATIENCE)
+            if late:
+                _logger.warning("an interrupted function is still busy cleaning up after %s seconds", CLEANUP_PATIENCE)
+        for task in (self._main, *self._tasks):
+            if task.done() and not task.cancelled():
+                task.exception()  # seen, so that asyncio does not complain about an error nobody fetched

@@ -1,0 +1,137 @@
+"""What crosses the wire between a server and an app: requests, responses, header names, calls. No I/O.
+
+Source: protocol.md sections 3 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+
+from stepserve_core._version import VERSION
+from stepserve_core.errors import BodyInvalidError
+
+SDK_HEADER_VALUE = f"inngest-py:v{VERSION}"
+SDK_SYNC_VALUE = f"py:v{VERSION}"
+REQUEST_VERSION = "2"
+"""Version 2 tells the server to make one discovery call per finished parallel group (6.5)."""
+
+SIGNATURE = "x-inngest-signature"
+SDK = "x-inngest-sdk"
+SDK_HANDLED = "x-inngest-sdk-handled"
+SERVER_KIND = "x-inngest-server-kind"
+EXPECTED_SERVER_KIND = "x-inngest-expected-server-kind"
+SYNC_KIND = "x-inngest-sync-kind"
+ENV = "x-inngest-env"
+FRAMEWORK = "x-inngest-framework"
+REQ_VERSION = "x-inngest-req-version"
+NO_RETRY = "x-inngest-no-retry"
+RETRY_AFTER = "retry-after"
+REQUEST_ID = "x-request-id"
+JOB_ID = "x-inngest-job-id"
+EVENT_ID_SEED = "x-inngest-event-id-seed"
+SERVER_TIMING = "server-timing"
+
+
+class Headers(Protocol):
+    """Anything that finds a header by its lower-case name."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of a header, or None."""
+
+
+class Request:
+    """A request as every adapter hands it over: plain values, the body untouched.
+
+    `raw` is the framework's own request object, for middleware.
+    """
+
+    __slots__ = ("body", "headers", "method", "raw", "url")
+
+    def __init__(self, method: str, url: str, headers: Headers, body: bytes, raw: object = None) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.raw = raw
+
+    def query(self) -> dict[str, list[str]]:
+        """Return the query parameters; each may come several times."""
+        return parse_qs(self.url.partition("#")[0].partition("?")[2], keep_blank_values=True)
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A response as every adapter takes it: status, headers with lower-case names, bytes."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """The hashed ids of finished steps, in the order in which they finished."""
+
+    stack: list[str] | None = None
+    current: int = 0
+
+
+class CallContext(msgspec.Struct, frozen=True):
+    """What the server says about the run (5.2)."""
+
+    attempt: int
+    disable_immediate_execution: bool
+    run_id: str
+    stack: Stack
+    max_attempts: int | None = None
+    use_api: bool = False
+
+
+class Call(msgspec.Struct):
+    """The body of a call. Events and memos stay undecoded until somebody asks for them."""
+
+    ctx: CallContext
+    event: msgspec.Raw
+    steps: dict[str, msgspec.Raw]
+    use_api: bool
+    events: list[msgspec.Raw] | None = None
+
+
+def _decoder(shape: Any) -> Callable[[bytes], Any]:
+    decode = msgspec.json.Decoder(shape).decode
+
+    def decode_or_refuse(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except msgspec.ValidationError as error:
+            raise BodyInvalidError(f"the request body is not as the protocol has it: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BodyInvalidError(f"the request body is not JSON, or was cut off: {error}") from None
+        except RecursionError:
+            raise BodyInvalidError("the request body is nested too deeply") from None
+
+    return decode_or_refuse
+
+
+_decode_call = _decoder(Call)
+_decode_sync = _decoder(dict[str, Any])
+
+
+def parse_call(body: bytes) -> Call:
+    """Read the body of a call (5.2).
+
+    Raises:
+        BodyInvalidError: it is not JSON, not an object, or lacks a required field; the message says which.
+    """
+    call: Call = _decode_call(body)
+    return call
+
+
+def parse_sync(body: bytes) -> dict[str, Any]:
+    """Read the body of a sync request; an empty body is an empty object (4.2)."""
+    if not body.strip():
+        return {}
+    fields: dict[str, Any] = _decode_sync(body)
+    return fields

@@ -1,0 +1,250 @@
+"""The colours: how the engine calls user code, waits and finishes, for `def` and for `async def` functions.
+
+This is the only module that tells them apart (`_parallel` is its asyncio half). `SyncRuntime` never suspends,
+so `run_sync` drives the same coroutines with one `send(None)`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from stepserve_core._engine import Abort, Found, Interrupt, Report, Run, Verdict
+from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stepserve_core._parallel import Discovery
+
+T = TypeVar("T")
+
+THREAD_POOL_VARIABLE = "INNGEST_THREAD_POOL_MAX_WORKERS"
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine of the core to its end, at once.
+
+    Raises:
+        RuntimeError: it waited for something that is not a method of `SyncRuntime`.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    coroutine.close()
+    raise RuntimeError(f"{coroutine.__qualname__} waited for something that is not a Runtime")
+
+
+class SyncRuntime:
+    """For `def` functions: everything happens in place, in the calling thread."""
+
+    is_async = False
+
+    async def call(self, function: Callable[..., Any], *args: object) -> Any:
+        """Call `function`.
+
+        Raises:
+            AsyncUnsupportedError: it is async.
+        """
+        result = function(*args)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise AsyncUnsupportedError(
+                f"{_name(function)} is async, but the function it works for is not; make both async, or neither"
+            )
+        return result
+
+    async def gather(self, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Run independent calls; here, one after the other."""
+        return [await call() for call in calls]
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        threading.Event().wait(seconds)
+
+    async def execute(self, run: Run, body: Callable[..., Any], context: object) -> Any:
+        """Run a user's function to its end."""
+        del run
+        return await self.call(body, context)
+
+    async def choose(self, run: Run, found: Found) -> Verdict:
+        """Decide at once: a sync function cannot reach another step before this one is answered."""
+        return run.alone(found)
+
+    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
+        """Leave the function."""
+        del run
+        raise Interrupt(reports)
+
+    async def report(self, run: Run, found: list[Found]) -> NoReturn:
+        """Leave the function with the plans of a parallel group."""
+        if not found:
+            raise Abort(StepUnexpectedError("no branch of a parallel group reached the step that the server asked for"))
+        raise Interrupt([run.plan(step) for step in found])
+
+    def resume(self) -> None:
+        """Do nothing: there is nothing to wait for."""
+
+    def owner(self) -> object:
+        """Return the same for all: there is one thread of control."""
+        return None
+
+
+class AsyncRuntime:
+    """For `async def` functions, on the running event loop. One serves one run."""
+
+    is_async = True
+
+    def __init__(self) -> None:
+        self._discovery: Discovery | None = None
+
+    async def call(self, function: Callable[..., Any], *args: object) -> Any:
+        """Call `function`, and await what it returns if that can be awaited."""
+        result = function(*args)
+        return await result if inspect.isawaitable(result) else result
+
+    async def gather(self, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Run independent calls at the same time."""
+        import asyncio  # noqa: PLC0415 - sync programs do not pay for importing it
+
+        return list(await asyncio.gather(*[call() for call in calls]))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without blocking the loop."""
+        import asyncio  # noqa: PLC0415
+
+        await asyncio.sleep(seconds)
+
+    async def execute(self, run: Run, body: Callable[..., Any], context: object) -> Any:
+        """Run a user's function in a task of its own, until it ends or has something to report."""
+        from stepserve_core._parallel import Discovery  # noqa: PLC0415
+
+        self._discovery = Discovery(run)
+        return await self._discovery.execute(body, context)
+
+    async def choose(self, run: Run, found: Found) -> Verdict:
+        """Wait until it is clear what else the function reaches."""
+        del run
+        return await self.discovery.choose(found)
+
+    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
+        """Report, and wait here to be cancelled."""
+        del run
+        await self.discovery.finish(reports)
+
+    async def report(self, run: Run, found: list[Found]) -> NoReturn:
+        """Add the steps of a parallel group to what was found, and wait here to be cancelled."""
+        del run
+        await self.discovery.park_group(found)
+
+    async def wait_for_turn(self, run: Run, hashed: str) -> None:
+        """Wait until the memo of `hashed` may be seen; at once, as long as the function has one task only."""
+        if self.discovery.recalls_in_order() and run.has_memo(hashed):
+            await self.discovery.wait_for_turn(hashed)
+
+    def resume(self) -> None:
+        """Go on deciding about other steps."""
+        self.discovery.step_failed()
+
+    def owner(self) -> object:
+        """Return the running task."""
+        return self.discovery.current_task()
+
+    @property
+    def discovery(self) -> Discovery:
+        """The steps found so far by the function that is being executed."""
+        assert self._discovery is not None
+        return self._discovery
+
+
+Runtime = SyncRuntime | AsyncRuntime
+
+
+class Threads:
+    """The pool in which sync functions run under async frameworks.
+
+    Bounded: a call that finds no free thread waits, and its request with it, so that the server sees the delay.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call `function` in a thread that sees the caller's context variables."""
+        import asyncio  # noqa: PLC0415
+
+        workers = _max_workers()
+        if workers == 0:
+            return function()
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._get(workers), context.run, function)
+
+    def _get(self, workers: int | None) -> ThreadPoolExecutor:
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+            with self._lock:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stepserve")
+        return self._pool
+
+
+class BackgroundLoop:
+    """The event loop on which async functions run under sync frameworks.
+
+    There is one for the process, and it lives as long, so that connection pools and other things bound to a
+    loop survive from one call to the next.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+
+    def run(self, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine there and wait for its result; it sees the caller's context variables."""
+        import asyncio  # noqa: PLC0415
+
+        return asyncio.run_coroutine_threadsafe(start(), self._get()).result()
+
+    def _get(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            import asyncio  # noqa: PLC0415
+
+            with self._lock:
+                if self._loop is None:
+                    loop = asyncio.new_event_loop()
+                    threading.Thread(target=loop.run_forever, name="stepserve-loop", daemon=True).start()
+                    self._loop = loop
+        return self._loop
+
+
+def _max_workers() -> int | None:
+    text = os.environ.get(THREAD_POOL_VARIABLE, "").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+threads = Threads()
+background_loop = BackgroundLoop()
+
+
+def _forget_threads() -> None:
+    """Start anew in a forked child: threads do not survive a fork (gunicorn with --preload, Celery)."""
+    threads.__init__()  # type: ignore[misc]
+    background_loop.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,159 @@
+"""Sending events to the event API, with retries that the server recognises (protocol.md section 8)."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+import msgspec
+
+from stepserve_core import _http, _protocol
+from stepserve_core._event import Event
+from stepserve_core._middleware import MiddlewareManager, SendEventsResult
+from stepserve_core._runtime import Runtime, run_sync
+from stepserve_core._serialize import encode_output, encode_wire
+from stepserve_core.errors import (
+    EventInvalidError,
+    EventKeyUnspecifiedError,
+    OutputUnserializableError,
+    SendEventsError,
+)
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+
+ATTEMPTS = 5
+MAX_EVENTS = 5000
+DEV_EVENT_KEY = "NO_EVENT_KEY_SET"
+
+
+class EventSender:
+    """Sends events for one request, or for `client.send`: middleware around, retries inside."""
+
+    def __init__(self, client: Inngest, runtime: Runtime, middleware: MiddlewareManager | None) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._middleware = middleware
+
+    def send_in_step(self, events: Event | list[Event]) -> Any:
+        """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
+        sending = self.send(events)
+        return sending if self._runtime.is_async else run_sync(sending)
+
+    async def send(self, events: Event | list[Event]) -> list[str]:
+        """Send events; return their ids.
+
+        Raises:
+            EventInvalidError: one of them cannot be sent; nothing was.
+            EventKeyUnspecifiedError: production mode without an event key.
+            SendEventsError: the server took only some of them, or none.
+        """
+        batch = [events] if isinstance(events, Event) else list(events)
+        if self._middleware is None:
+            return await self._deliver(batch)
+        await self._middleware.run("before_send_events", batch)
+        try:
+            ids = await self._deliver(batch)
+        except Exception as error:
+            partial = error.ids if isinstance(error, SendEventsError) else []
+            await self._middleware.run_reversed("after_send_events", SendEventsResult(error=str(error), ids=partial))
+            raise
+        await self._middleware.run_reversed("after_send_events", SendEventsResult(ids=ids))
+        return ids
+
+    async def _deliver(self, events: list[Event]) -> list[str]:
+        if not events:
+            return []
+        url = self._url()
+        body = encode_events(events)
+        headers = {**self._client.headers, _protocol.EVENT_ID_SEED: make_seed()}
+        return read_reply(*await self._post(url, body, headers))
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        failure = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._runtime.sleep(0.1 * 2 ** (attempt - 1) + random.uniform(0, 0.1))  # noqa: S311 - jitter
+            try:
+                response = await _http.send(
+                    self._runtime, "POST", url, headers=headers, body=body, timeout=self._client.request_timeout
+                )
+            except _http.HTTPFailedError as error:
+                failure = str(error)
+                continue
+            if response.status < 500:
+                return response.status, response.body
+            failure = f"HTTP {response.status}: {_excerpt(response.body)}"
+        raise SendEventsError(f"no event was taken in {ATTEMPTS} attempts; the last one ended with {failure}", [])
+
+    def _url(self) -> str:
+        key = self._client.event_key
+        if key is None:
+            if self._client.is_production:
+                raise EventKeyUnspecifiedError(
+                    "production mode needs an event key to send events: set the environment variable"
+                    " INNGEST_EVENT_KEY or pass Inngest(event_key=…)"
+                )
+            key = DEV_EVENT_KEY
+        return urljoin(self._client.event_api_origin, f"/e/{quote(key, safe='')}")
+
+
+def encode_events(events: list[Event]) -> bytes:
+    """Return the body for `events` (8.1).
+
+    Raises:
+        EventInvalidError: one of them is not an event, or holds what JSON cannot carry; the message says where.
+    """
+    if len(events) > MAX_EVENTS:
+        raise EventInvalidError(f"at most {MAX_EVENTS} events can be sent at once, not {len(events)}; send them in parts")
+    now = int(time.time() * 1000)
+    return encode_wire([_wire(index, event, now) for index, event in enumerate(events)])
+
+
+def _wire(index: int, event: Event, now: int) -> dict[str, object]:
+    if not isinstance(event, Event):
+        raise EventInvalidError(f"item {index} is not an Event but {type(event).__name__}; write Event(name=…, data=…)")
+    event.validate()
+    try:
+        data = msgspec.Raw(encode_output(event.data, f"event {event.name!r}"))
+    except OutputUnserializableError as error:
+        raise EventInvalidError(str(error).replace(" returned ", " holds ", 1)) from None
+    fields: dict[str, object] = {"data": data, "name": event.name, "ts": event.ts or now}
+    return {**fields, "id": event.id} if event.id else fields
+
+
+def make_seed() -> str:
+    """Return a fresh seed, from which the server derives the same ids at every retry (8.1)."""
+    return f"{int(time.time() * 1000)},{base64.b64encode(os.urandom(10)).decode()}"
+
+
+def read_reply(status: int, body: bytes) -> list[str]:
+    """Return the ids of a reply (8.3).
+
+    Raises:
+        SendEventsError: the server reports an error; `ids` are those that it took.
+    """
+    try:
+        reply = msgspec.json.decode(body, type=_Reply)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise SendEventsError(f"the event API answered HTTP {status} with something else: {_excerpt(body)}", []) from None
+    ids = [event_id for event_id in reply.ids or [] if event_id]
+    if reply.error:
+        raise SendEventsError(reply.error, ids)
+    if status >= 400:
+        raise SendEventsError(f"the event API answered HTTP {status}: {_excerpt(body)}", ids)
+    return ids
+
+
+class _Reply(msgspec.Struct):
+    ids: list[str] | None = None
+    error: str | None = None
+
+
+def _excerpt(body: bytes) -> str:
+    text = body[:200].decode("utf-8", "replace")
+    return text if text.strip() else "(empty)"
