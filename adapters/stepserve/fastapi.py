@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fastapi
+from starlette.routing import Route
 
 from stepserve.asgi import ASGIApp, request_from
 from stepserve_core import Function, Inngest
@@ -73,7 +74,8 @@ def router(
 def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest, include_in_schema: bool) -> None:
     name = f"stepserve_{client.app_id}"
     if not include_in_schema:
-        target.add_route(path, ASGIApp(handler, raw_request=fastapi.Request), methods=_METHODS, name=name)
+        app = ASGIApp(handler, raw_request=fastapi.Request)
+        target.routes.append(Route(path, app, methods=_METHODS, name=name, include_in_schema=False))
         return
 
     async def stepserve(request: fastapi.Request) -> fastapi.Response:

@@ -74,7 +74,7 @@ def _view(handler: Handler) -> Callable[[], flask.Response]:
     def view() -> flask.Response:
         request = flask.request
         # The proxy stands for the request of this thread only; middleware may keep the object.
-        raw = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        raw = request._get_current_object()  # type: ignore[attr-defined]
         response = handler.handle(request_from(request.environ, request.get_data(cache=False), raw))
         return flask.Response(response.body, response.status, response.headers)
 

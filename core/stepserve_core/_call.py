@@ -23,7 +23,7 @@ from stepserve_core._middleware import (
     TransformOutputStepInfo,
 )
 from stepserve_core._opcodes import Op, Opcode
-from stepserve_core._protocol import Call, Request, Response
+from stepserve_core._protocol import Call, Request
 from stepserve_core._registration import send_authenticated
 from stepserve_core._runtime import Runtime
 from stepserve_core._send import EventSender
@@ -91,7 +91,7 @@ class _Execution:
             outcome = await self._run(context, memos)
             outcome = await self._transform(outcome)
             answer = self._render(outcome)
-        except Exception as error:  # noqa: BLE001 - a hook's error, or an output that JSON cannot carry, is the call's
+        except Exception as error:
             answer = self._render_error(error)
         if self._middleware is not None:
             await self._middleware.run("before_response")
@@ -138,7 +138,7 @@ class _Execution:
             return _Outcome(reports=interrupt.reports)
         except Abort as abort:
             return _Outcome(error=abort.error)
-        except Exception as error:  # noqa: BLE001 - whatever the function raised is its result
+        except Exception as error:
             return _Outcome(error=_failure.sole_cause(error))
         finally:
             if run.closed is None:
@@ -268,7 +268,9 @@ async def _fetch_state(client: Inngest, runtime: Runtime, call: Call) -> None:
     async def get(what: str, shape: type[Any], wanted: str) -> Any:
         url = urljoin(client.api_origin, f"/v0/runs/{call.ctx.run_id}/{what}")
         try:
-            response = await send_authenticated(client, runtime, "GET", url, headers=client.headers, timeout=STATE_TIMEOUT)
+            response = await send_authenticated(
+                client, runtime, "GET", url, headers=client.headers, timeout=STATE_TIMEOUT
+            )
         except _http.HTTPFailedError as error:
             raise StateUnavailableError(f"the run's state could not be fetched from {url}: {error}") from None
         if response.status >= 400:

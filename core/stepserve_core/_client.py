@@ -107,7 +107,9 @@ class Inngest:
 
     def _warn_about_branch_key(self) -> None:
         if "branch" in (self.settings.signing_key or "") and self.settings.env is None:
-            self.logger.warning("the signing key is of a branch environment, but no environment is named; set INNGEST_ENV")
+            self.logger.warning(
+                "the signing key is of a branch environment, but no environment is named; set INNGEST_ENV"
+            )
 
     @property
     def api_origin(self) -> str:

@@ -23,7 +23,7 @@ _SECOND, _DAY = 1_000, 86_400_000
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 
 
-class _Option(msgspec.Struct, kw_only=True, frozen=True):
+class Option(msgspec.Struct, kw_only=True, frozen=True):
     def problems(self) -> Iterator[Problem]:
         """Yield what the server would refuse."""
         yield from ()
@@ -33,7 +33,7 @@ class _Option(msgspec.Struct, kw_only=True, frozen=True):
         return msgspec.structs.asdict(self)
 
 
-class Batch(_Option):
+class Batch(Option, kw_only=True, frozen=True):
     """Start one run for up to `max_size` events, or for those that came within `timeout`."""
 
     max_size: int
@@ -53,7 +53,7 @@ class Batch(_Option):
         return {"maxSize": self.max_size, "timeout": timeout, "key": self.key, "if": self.if_exp}
 
 
-class Cancel(_Option):
+class Cancel(Option, kw_only=True, frozen=True):
     """Cancel a run when `event` comes, if `if_exp` holds, within `timeout` of the start."""
 
     event: str
@@ -71,7 +71,7 @@ class Cancel(_Option):
         return {"event": self.event, "if": self.if_exp, "timeout": _text(self.timeout)}
 
 
-class Concurrency(_Option):
+class Concurrency(Option, kw_only=True, frozen=True):
     """Let at most `limit` steps execute at the same time, per value of `key`."""
 
     limit: int
@@ -87,7 +87,7 @@ class Concurrency(_Option):
             yield "key", f"is needed with scope {self.scope!r}"
 
 
-class Debounce(_Option):
+class Debounce(Option, kw_only=True, frozen=True):
     """Start after `period` without further events, with the last of them; at the latest after `timeout`."""
 
     period: Duration
@@ -105,7 +105,7 @@ class Debounce(_Option):
         return {"period": _text(self.period), "key": self.key, "timeout": _text(self.timeout)}
 
 
-class Priority(_Option):
+class Priority(Option, kw_only=True, frozen=True):
     """Order runs by the expression `run`: seconds by which a run counts as older."""
 
     run: str
@@ -115,7 +115,7 @@ class Priority(_Option):
         yield from _texts(self, "run", required=True)
 
 
-class RateLimit(_Option):
+class RateLimit(Option, kw_only=True, frozen=True):
     """Drop events over `limit` in `period`, per value of `key`."""
 
     limit: int
@@ -133,7 +133,7 @@ class RateLimit(_Option):
         return {"limit": self.limit, "period": _text(self.period), "key": self.key}
 
 
-class Singleton(_Option):
+class Singleton(Option, kw_only=True, frozen=True):
     """Allow one run at a time, per value of `key`: `skip` the new one, or `cancel` the old one."""
 
     mode: Literal["skip", "cancel"]
@@ -145,7 +145,7 @@ class Singleton(_Option):
         yield from _texts(self, "key")
 
 
-class Throttle(_Option):
+class Throttle(Option, kw_only=True, frozen=True):
     """Delay starts over `limit` in `period`, per value of `key`; `burst` may start at once."""
 
     limit: int
@@ -166,7 +166,7 @@ class Throttle(_Option):
         return {"limit": self.limit, "period": _text(self.period), "key": self.key, "burst": self.burst}
 
 
-class Timeouts(_Option):
+class Timeouts(Option, kw_only=True, frozen=True):
     """Cancel runs that have not started, or not finished, in time."""
 
     start: Duration | None = None
@@ -182,7 +182,7 @@ class Timeouts(_Option):
         return {"start": _text(self.start), "finish": _text(self.finish)}
 
 
-class TriggerCron(_Option):
+class TriggerCron(Option, kw_only=True, frozen=True):
     """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like."""
 
     cron: str
@@ -199,7 +199,7 @@ class TriggerCron(_Option):
             yield from _duration("jitter", self.jitter, most=300_000)
 
 
-class TriggerEvent(_Option):
+class TriggerEvent(Option, kw_only=True, frozen=True):
     """Start for each event of this name for which the expression, if any, is true."""
 
     event: str
@@ -251,7 +251,7 @@ def _duration(field: str, value: object, *, optional: bool = False, most: int | 
         yield field, f"must be at most {_durations.to_text(most)}"
 
 
-def _texts(option: _Option, *fields: str, required: bool = False, longest: int | None = None) -> Iterator[Problem]:
+def _texts(option: Option, *fields: str, required: bool = False, longest: int | None = None) -> Iterator[Problem]:
     for field in fields:
         value = getattr(option, field)
         if value is None and not required:

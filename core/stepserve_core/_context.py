@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from stepserve_core._event import Event
 from stepserve_core._step import Group, GroupSync, Step, StepSync
 
-StepT = TypeVar("StepT", Step, StepSync)
-GroupT = TypeVar("GroupT", Group, GroupSync)
+StepT = TypeVar("StepT")
+GroupT = TypeVar("GroupT")
 
 
 class _Context(Generic[StepT, GroupT]):

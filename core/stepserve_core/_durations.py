@@ -11,7 +11,17 @@ Duration = int | datetime.timedelta | str
 """Milliseconds, a timedelta, or text such as "90s", "3d" or "1h30m"."""
 
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_MILLISECONDS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
+_MILLISECONDS = {
+    "w": 604_800_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+    "us": 1e-3,
+    "µs": 1e-3,
+    "ns": 1e-6,
+}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|[smhdw])")
 
 
@@ -28,7 +38,9 @@ def to_milliseconds(duration: Duration) -> int:
         return duration // datetime.timedelta(milliseconds=1)
     if isinstance(duration, int) and not isinstance(duration, bool):
         return duration
-    raise TypeError(f"a duration is an int (milliseconds), a timedelta or text such as '3d', not {type(duration).__name__}")
+    raise TypeError(
+        f"a duration is an int (milliseconds), a timedelta or text such as '3d', not {type(duration).__name__}"
+    )
 
 
 def to_text(duration: Duration) -> str:
@@ -63,7 +75,9 @@ def parse(text: str) -> int:
         total += float(part[1]) * _MILLISECONDS[part[2]]
         position = part.end()
     if position == 0 or position != len(text):
-        raise ValueError(f"{text!r} is not a duration; write a number and a unit of w d h m s ms, such as '90s' or '1h30m'")
+        raise ValueError(
+            f"{text!r} is not a duration; write a number and a unit of w d h m s ms, such as '90s' or '1h30m'"
+        )
     return int(total)
 
 

@@ -114,21 +114,27 @@ class RunRuntime(Protocol):
 
     async def call(self, function: Callable[..., Any], *args: object) -> Any:
         """Call user code of either colour that this runtime allows."""
+        ...
 
     async def choose(self, run: Run, found: Found) -> Verdict:
         """Say what becomes of `found`, or do not come back because the function ends here."""
+        ...
 
     async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
         """End the function with something to report."""
+        ...
 
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
+        ...
 
     def resume(self) -> None:
         """Take note that a step raised into the function, which may go on and reach others."""
+        ...
 
     def owner(self) -> object:
         """Return what identifies the thread of control that runs now."""
+        ...
 
 
 class Memo:
@@ -288,7 +294,7 @@ class Run:
         except (NonRetriableError, RetryAfterError):  # these speak about the whole function (5.8)
             self.runtime.resume()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the step raised is its result
+        except Exception as error:
             return self._failure(found, error)
         finally:
             _inside_step.reset(token)
@@ -320,7 +326,7 @@ class Run:
             raise BranchInterrupt(found)
         if found and not self._started_new_code:
             await self.start_new_code()
-        await self.runtime.report(self, found)
+        return await self.runtime.report(self, found)
 
     def check_ended(self) -> None:
         """Refuse the result of a function that ended without reaching the step it was called for (6.3).

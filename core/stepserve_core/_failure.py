@@ -44,5 +44,5 @@ def _user_frames(frames: TracebackType | None) -> TracebackType | None:
 def _text(error: Exception) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - the error of a user's __str__ must not hide the error itself
+    except Exception as broken:
         return f"(str() of this error raised {type(broken).__name__})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -12,6 +13,7 @@ from stepserve_core._config import (
     Cancel,
     Concurrency,
     Debounce,
+    Option,
     Priority,
     RateLimit,
     Singleton,
@@ -20,7 +22,6 @@ from stepserve_core._config import (
     Trigger,
     TriggerCron,
     TriggerEvent,
-    _Option,
     strip_nulls,
 )
 from stepserve_core._context import Context, ContextSync
@@ -106,7 +107,7 @@ class FunctionOptions(NamedTuple):
                     yield f"batch_events: cannot be combined with {name}"
 
 
-_OPTIONS: dict[str, type[_Option]] = {
+_OPTIONS: dict[str, type[Option]] = {
     "batch_events": Batch,
     "cancel": Cancel,
     "concurrency": Concurrency,
@@ -230,12 +231,12 @@ class Function(Generic[T_co]):
 
 def is_async(handler: Callable[..., Any]) -> bool:
     """Say whether calling `handler` gives a coroutine; objects with an async `__call__` count too."""
-    while hasattr(handler, "func"):  # functools.partial
+    while isinstance(handler, functools.partial):
         handler = handler.func
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
 
 
-def _wire(option: _Option | None) -> dict[str, Any] | None:
+def _wire(option: Option | None) -> dict[str, Any] | None:
     return None if option is None else option.wire()
 
 

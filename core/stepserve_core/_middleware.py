@@ -84,25 +84,25 @@ class Middleware:
 
     def transform_input(
         self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos
-    ) -> None | Awaitable[None]:
+    ) -> Awaitable[None] | None:
         """See, and change, what the function is given. First."""
 
-    def before_execution(self) -> None | Awaitable[None]:
+    def before_execution(self) -> Awaitable[None] | None:
         """Take note that the function has passed its memos and does something new."""
 
-    def before_send_events(self, events: list[Event]) -> None | Awaitable[None]:
+    def before_send_events(self, events: list[Event]) -> Awaitable[None] | None:
         """See, and change, events before they are sent."""
 
-    def after_send_events(self, result: SendEventsResult) -> None | Awaitable[None]:
+    def after_send_events(self, result: SendEventsResult) -> Awaitable[None] | None:
         """See what came of sending events."""
 
-    def after_execution(self) -> None | Awaitable[None]:
+    def after_execution(self) -> Awaitable[None] | None:
         """Take note that the function ended or has something to report; not if it raised."""
 
-    def transform_output(self, result: TransformOutputResult) -> None | Awaitable[None]:
+    def transform_output(self, result: TransformOutputResult) -> Awaitable[None] | None:
         """See, and change, the output or error of the function or of the step that was executed."""
 
-    def before_response(self) -> None | Awaitable[None]:
+    def before_response(self) -> Awaitable[None] | None:
         """Do something last."""
 
 

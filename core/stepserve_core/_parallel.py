@@ -176,7 +176,7 @@ class Discovery:
     async def _plan(self, found: list[Found]) -> None:
         try:
             await self._run.start_new_code()
-        except Exception as error:  # noqa: BLE001 - a hook's error is the call's error
+        except Exception as error:
             if not self._end.done():
                 self._end.set_exception(error)
             return
@@ -207,7 +207,9 @@ class Discovery:
             self._patience.cancel()
         if self._main is None or (self._main.done() and not self._tasks):
             return
-        self._run.close(lambda step_id: asyncio.CancelledError(f"step {step_id!r} came after the function was interrupted"))
+        self._run.close(
+            lambda step_id: asyncio.CancelledError(f"step {step_id!r} came after the function was interrupted")
+        )
         tasks = [task for task in (self._main, *self._tasks) if not task.done()]
         for task in tasks:
             task.cancel()

@@ -41,6 +41,7 @@ class Headers(Protocol):
 
     def get(self, name: str, /) -> str | None:
         """Return the value of a header, or None."""
+        ...
 
 
 class Request:

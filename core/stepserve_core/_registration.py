@@ -153,7 +153,9 @@ async def register(
     if deploy_id:
         target += "?" + urlencode({"deployId": deploy_id})
     try:
-        response = await send_authenticated(client, runtime, "POST", target, headers=headers, body=body, timeout=TIMEOUT)
+        response = await send_authenticated(
+            client, runtime, "POST", target, headers=headers, body=body, timeout=TIMEOUT
+        )
     except _http.HTTPFailedError as error:
         raise RegistrationFailedError(f"the server at {target} could not be reached: {error}") from None
     return _read_reply(response)
@@ -170,12 +172,17 @@ async def send_authenticated(
     timeout: float,
 ) -> _http.HTTPResponse:
     """Send a request with the bearer token; try the fallback key once if the server refuses the first (2.2)."""
-    tokens: list[str | None] = [hash_signing_key(key) for key in client.settings.keys] or [None]
-    for token in tokens:
-        authorized = {**headers, "authorization": f"Bearer {token}"} if token else headers
-        response = await _http.send(runtime, method, url, headers=authorized, body=body, timeout=timeout)
-        if response.status not in (401, 403):
-            break
+    tokens: list[str | None] = [hash_signing_key(key) for key in client.settings.keys]
+    first, *others = tokens or [None]
+
+    async def attempt(token: str | None) -> _http.HTTPResponse:
+        authorized = headers if token is None else {**headers, "authorization": f"Bearer {token}"}
+        return await _http.send(runtime, method, url, headers=authorized, body=body, timeout=timeout)
+
+    response = await attempt(first)
+    for token in others:
+        if response.status in (401, 403):
+            response = await attempt(token)
     return response
 
 
@@ -222,4 +229,3 @@ class SyncResponder:
             deploy_id=deploy_id,
         )
         return encode_wire(reply)
-

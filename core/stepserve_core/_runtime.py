@@ -39,7 +39,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         value: T = stop.value
         return value
     coroutine.close()
-    raise RuntimeError(f"{coroutine.__qualname__} waited for something that is not a Runtime")
+    raise RuntimeError(f"{_name(coroutine)} waited for something that is not a Runtime")
 
 
 class SyncRuntime:
@@ -232,8 +232,8 @@ def _max_workers() -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", "") or repr(function)
 
 
 threads = Threads()

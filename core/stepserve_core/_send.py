@@ -109,7 +109,9 @@ def encode_events(events: list[Event]) -> bytes:
         EventInvalidError: one of them is not an event, or holds what JSON cannot carry; the message says where.
     """
     if len(events) > MAX_EVENTS:
-        raise EventInvalidError(f"at most {MAX_EVENTS} events can be sent at once, not {len(events)}; send them in parts")
+        raise EventInvalidError(
+            f"at most {MAX_EVENTS} events can be sent at once, not {len(events)}; send them in parts"
+        )
     now = int(time.time() * 1000)
     return encode_wire([_wire(index, event, now) for index, event in enumerate(events)])
 
@@ -140,7 +142,9 @@ def read_reply(status: int, body: bytes) -> list[str]:
     try:
         reply = msgspec.json.decode(body, type=_Reply)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise SendEventsError(f"the event API answered HTTP {status} with something else: {_excerpt(body)}", []) from None
+        raise SendEventsError(
+            f"the event API answered HTTP {status} with something else: {_excerpt(body)}", []
+        ) from None
     ids = [event_id for event_id in reply.ids or [] if event_id]
     if reply.error:
         raise SendEventsError(reply.error, ids)

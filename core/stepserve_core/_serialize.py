@@ -7,8 +7,8 @@ itself; pydantic models go through the hook. What JSON cannot carry is an error 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -23,9 +23,11 @@ class Serializer(Protocol):
 
     def serialize(self, obj: object, typ: object) -> object:
         """Return what JSON can carry for `obj`, which has the type `typ`."""
+        ...
 
     def deserialize(self, obj: object, typ: object) -> object:
         """Return a value of the type `typ` for what `serialize` returned."""
+        ...
 
 
 class PydanticSerializer:
@@ -42,7 +44,7 @@ class PydanticSerializer:
 
             if len(self._adapters) >= 512:
                 self._adapters.clear()
-            adapter = self._adapters[key] = TypeAdapter(typ)
+            adapter = self._adapters[key] = TypeAdapter(cast("Any", typ))
         return adapter
 
     def serialize(self, obj: object, typ: object) -> object:
@@ -67,11 +69,17 @@ def encode_output(value: object, where: str) -> bytes:
     try:
         encoded = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise OutputUnserializableError(f"{where} returned something JSON cannot carry{_locate(value, error)}") from None
-    if b"null" in encoded:  # msgspec writes null for NaN and infinity; a silent change of a result is worse than an error
+        raise OutputUnserializableError(
+            f"{where} returned something JSON cannot carry{_locate(value, error)}"
+        ) from None
+    if (
+        b"null" in encoded
+    ):  # msgspec writes null for NaN and infinity; a silent change of a result is worse than an error
         path = _find_non_finite(value, "")
         if path is not None:
-            raise OutputUnserializableError(f"{where} returned NaN or infinity at {path or 'the top'}, which JSON cannot carry")
+            raise OutputUnserializableError(
+                f"{where} returned NaN or infinity at {path or 'the top'}, which JSON cannot carry"
+            )
     return encoded
 
 
@@ -107,7 +115,7 @@ def _children(value: object) -> list[tuple[str, object]]:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if hasattr(value, "__dataclass_fields__") or isinstance(value, msgspec.Struct):
-        names = getattr(value, "__dataclass_fields__", None) or getattr(value, "__struct_fields__", ())
+        names: Iterable[str] = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", {})
         return [(f".{name}", getattr(value, name, None)) for name in names]
     return []
 

@@ -97,12 +97,9 @@ def parse_origin(text: str, mode: Mode) -> str:
         raise ValueError(f"invalid URL {text!r}: the scheme must be http or https")
     if not separator:
         text = f"{'https' if mode == 'cloud' else 'http'}://{text}"
-    try:
-        valid = urlsplit(text).port is None or True
-    except ValueError:
-        valid = False
-    if not valid or not urlsplit(text).hostname:
-        raise ValueError(f"invalid URL {text!r}: the port must be a number")
+    parts = urlsplit(text)
+    if not parts.hostname or parts.port == 0:  # reading `port` raises ValueError where it is not a number
+        raise ValueError(f"invalid URL {text!r}: no host")
     return text
 
 

@@ -45,8 +45,8 @@ def check_key(key: str, source: str) -> str:
     """
     if _HEX.fullmatch(strip_prefix(key)) is None:
         raise SigningKeyInvalidError(
-            f"{source} is not a signing key: after the prefix 'signkey-<env>-' it must be hexadecimal text of even length."
-            " Copy the whole key; it looks like signkey-prod-0123abcd…"
+            f"{source} is not a signing key: after the prefix 'signkey-<env>-' it must be hexadecimal text of even"
+            " length. Copy the whole key; it looks like signkey-prod-0123abcd…"
         )
     return key
 
@@ -96,7 +96,9 @@ def _parse(header: str | None) -> tuple[str, bytes]:
         raise HeaderMissingError("the request has no x-inngest-signature header")
     match = _HEADER.fullmatch(header)
     if match is None:
-        raise SignatureMalformedError("the x-inngest-signature header is malformed; it must read t=<unix seconds>&s=<hex>")
+        raise SignatureMalformedError(
+            "the x-inngest-signature header is malformed; it must read t=<unix seconds>&s=<hex>"
+        )
     return match[2].lower(), match[1].encode()
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 
-import msgspec
 from typing_extensions import TypeVarTuple, Unpack
 
 from stepserve_core import _durations
@@ -35,18 +34,23 @@ class AIAdapter(Protocol):
 
     def auth_key(self) -> str:
         """Return the provider's key."""
+        ...
 
     def format(self) -> str:
         """Return the provider's format, such as "openai-chat"."""
+        ...
 
     def headers(self) -> dict[str, str]:
         """Return headers to add."""
+        ...
 
     def on_call(self, body: dict[str, Any]) -> None:
         """Complete the body, for example with the model's name."""
+        ...
 
     def url_infer(self) -> str:
         """Return the URL to post to."""
+        ...
 
 
 class _Ask(NamedTuple):
@@ -189,9 +193,7 @@ class StepSync(_Steps):
         """Go on at `until`."""
         self._reach(step_id, self._ask_sleep(until))
 
-    def wait_for_event(
-        self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration
-    ) -> Event | None:
+    def wait_for_event(self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration) -> Event | None:
         """Go on when `event` comes for which `if_exp` is true; return it, or None after `timeout`.
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.
@@ -237,8 +239,8 @@ class Step(_Steps):
     def run(
         self,
         step_id: str,
-        handler: Callable[..., Any],
-        *handler_args: Any,
+        handler: Callable[[Unpack[Ts]], Any],
+        *handler_args: Unpack[Ts],
         output_type: object = UNSET,
     ) -> Coroutine[Any, Any, Any]:
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
@@ -293,7 +295,8 @@ class Step(_Steps):
     def _reach(self, step_id: str, ask: _Ask) -> Coroutine[Any, Any, Any]:
         hashed, index = self._run.identify(step_id)
         coroutine = self._resolve(step_id, hashed, index, ask)
-        coroutine.__qualname__ = f"step {step_id!r}"  # what Python names in its warning when `await` is forgotten
+        # This is what Python names in its warning when `await` is forgotten.
+        coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
         return coroutine
 
     async def _resolve(self, step_id: str, hashed: str, index: int | None, ask: _Ask) -> Any:

@@ -178,7 +178,7 @@ class Handler:
         if in_band:
             base = _protocol.parse_sync(request.body).get("url")
             if not isinstance(base, str):
-                raise BodyInvalidError("an in-band sync needs the app's URL in its body: {\"url\": \"https://…\"}")
+                raise BodyInvalidError('an in-band sync needs the app\'s URL in its body: {"url": "https://…"}')
             body = self._sync.in_band(self._serve_url(base), self._inspect())
             return _answering(Answer(200, body, {_protocol.SYNC_KIND: "in_band"}))
         kind = _server_kind(request)
@@ -201,9 +201,7 @@ class Handler:
         """Return the key that signed the request; None in dev mode, which checks nothing (1.3)."""
         if not self._client.is_production:
             return None
-        return verify(
-            request.body, request.headers.get(_protocol.SIGNATURE), self._client.settings.keys, time.time()
-        )
+        return verify(request.body, request.headers.get(_protocol.SIGNATURE), self._client.settings.keys, time.time())
 
     def _authenticate_or_none(self, request: Request) -> str | None:
         try:
@@ -238,7 +236,7 @@ class Handler:
         except UnauthorizedError as error:
             self._client.logger.warning("refused a request: %s", error)
             return Answer(401, b'{"message":"Unauthorized"}', {})
-        except Exception as error:  # noqa: BLE001 - the server must get an answer, whatever went wrong
+        except Exception as error:
             return self._error_answer(error)
 
     def _error_answer(self, error: Exception) -> Answer:
