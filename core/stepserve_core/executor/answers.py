@@ -1,0 +1,200 @@
+"""What an app answered to a call (executor.md 4.5 and 5.1). No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stepserve_core import _protocol
+from stepserve_core._canonical import canonicalize
+from stepserve_core.executor import fragments, limits
+from stepserve_core.executor.failures import Failure, read_error_body
+
+KNOWN_OPCODES = (
+    "None",
+    "Step",
+    "StepRun",
+    "StepError",
+    "StepPlanned",
+    "Sleep",
+    "WaitForEvent",
+    "InvokeFunction",
+    "AIGateway",
+    "Gateway",
+    "WaitForSignal",
+    "RunComplete",
+    "StepFailed",
+    "SyncRunComplete",
+    "DiscoveryRequest",
+    "DeferAdd",
+    "DeferAbort",
+)
+_LONGEST_ID = 128
+_BY_LOWER_CASE = {name.lower(): name for name in KNOWN_OPCODES}
+
+_LATER = frozenset({"Gateway", "WaitForSignal", "SyncRunComplete", "DeferAdd", "DeferAbort"})
+"""Opcodes of the protocol that this executor does not carry out yet: the run fails and says so."""
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A response to a call; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Op(msgspec.Struct, rename="camel"):
+    """One entry of an answer, as the server reads it. `op` has the spelling of `KNOWN_OPCODES`."""
+
+    op: str
+    id: str = ""
+    name: str = ""
+    display_name: str = ""
+    opts: dict[str, msgspec.Raw] | None = None
+    data: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+
+    @property
+    def label(self) -> str:
+        """The name to show."""
+        return self.display_name or self.name or self.id
+
+    @property
+    def races(self) -> bool:
+        """Say whether the op belongs to a parallel group in race mode."""
+        return bool(self.option("parallelMode") == "race")
+
+    def option(self, key: str) -> Any:
+        """Return an entry of `opts`, or None."""
+        raw = (self.opts or {}).get(key)
+        return None if raw is None else msgspec.json.decode(raw)
+
+    def raw_option(self, key: str) -> bytes | None:
+        """Return an entry of `opts` as canonical JSON, or None."""
+        raw = (self.opts or {}).get(key)
+        return None if raw is None else canonicalize(bytes(raw))
+
+    def canonical_data(self) -> bytes:
+        """Return `data` as canonical JSON."""
+        return canonicalize(bytes(self.data))
+
+    @property
+    def has_error(self) -> bool:
+        """Say whether `error` is there and not null."""
+        return bytes(self.error) != fragments.NULL
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer that was understood: steps, the result of the function, or a failure."""
+
+    ops: list[Op] | None = None
+    result: bytes | None = None
+    failure: Failure | None = None
+    no_retry: bool = False
+    retry_after: str | None = None
+    request_version: int | None = None
+    status: int = 0
+
+
+_decode_ops = msgspec.json.Decoder(list[Op]).decode
+_decode_op = msgspec.json.Decoder(Op).decode
+
+
+class _Envelope(msgspec.Struct):
+    status: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    headers: dict[str, Any] = {}
+
+
+def read_answer(reply: Reply) -> Answer:
+    """Say what `reply` means."""
+    if len(reply.body) > limits.ANSWER_BODY:
+        return Answer(failure=Failure("output_too_large", f"the answer is larger than {limits.ANSWER_BODY} bytes"))
+    if reply.status == 201:
+        reply = _open_envelope(reply)
+    headers = reply.headers
+    version = headers.get(_protocol.REQ_VERSION, "")
+    answer = Answer(
+        no_retry=headers.get(_protocol.NO_RETRY, "").lower() == "true",
+        retry_after=headers.get(_protocol.RETRY_AFTER),
+        request_version=int(version) if version.isascii() and version.isdigit() and len(version) < 5 else None,
+        status=reply.status,
+    )
+    if not 200 <= reply.status < 300:
+        return _with(answer, failure=_status_failure(reply, answer.no_retry))
+    if not headers.get(_protocol.SDK):
+        return _with(answer, failure=Failure("not_sdk", "The response did not come from an Inngest SDK"))
+    try:
+        if reply.status == 206:
+            return _with(answer, ops=_read_ops(reply.body))
+        return _with(answer, result=_read_result(reply.body))
+    except _AnswerError as error:
+        return _with(answer, failure=Failure("invalid_answer", str(error)))
+
+
+class _AnswerError(ValueError):
+    """An answer that breaks the protocol."""
+
+
+def _with(answer: Answer, **changes: Any) -> Answer:
+    return msgspec.structs.replace(answer, **changes)
+
+
+def _open_envelope(reply: Reply) -> Reply:
+    """Take the real response out of a streamed one (protocol.md 5.7)."""
+    try:
+        envelope = msgspec.json.decode(reply.body.strip(), type=_Envelope)
+    except (ValueError, RecursionError):
+        return Reply(500, reply.headers, b'"the streamed answer is not an envelope of status, headers and body"')
+    body = bytes(envelope.body)
+    if body[:1] == b'"':
+        body = msgspec.json.decode(body, type=str).encode()
+    inner = {name.lower(): str(value) for name, value in envelope.headers.items()}
+    return Reply(envelope.status, {**reply.headers, **inner}, body)
+
+
+def _status_failure(reply: Reply, no_retry: bool) -> Failure:
+    summary = "NonRetriableError" if no_retry else f"invalid status code: {reply.status}"
+    if not reply.headers.get(_protocol.SDK):
+        message = f"Your server returned HTTP {reply.status} before the SDK responded."
+        return Failure(summary, message, name="Server returned a fatal error")
+    return read_error_body(reply.body, summary)
+
+
+def _read_result(body: bytes) -> bytes:
+    """Return the function's result as canonical JSON; what is not JSON is text (protocol.md 5.5)."""
+    if not body.strip():
+        return fragments.NULL
+    try:
+        return canonicalize(body)
+    except (ValueError, RecursionError):
+        return fragments.text(body.decode(errors="replace"))
+
+
+def _read_ops(body: bytes) -> list[Op]:
+    try:
+        ops = [_decode_op(body)] if body.lstrip()[:1] == b"{" else _decode_ops(body)
+    except (ValueError, RecursionError) as error:
+        raise _AnswerError(f"the answer is not a list of opcodes: {error}") from None
+    for op in ops:
+        name = _BY_LOWER_CASE.get(op.op.lower())
+        if name is None:
+            raise _AnswerError(f"the opcode {op.op!r} is not known")
+        op.op = name
+        if not op.id and name in ("None", "RunComplete"):
+            continue
+        # Ids are hashes. They go into JSON and queue ids as they are, so nothing else is let through.
+        if not (op.id.isascii() and op.id.isalnum() and len(op.id) <= _LONGEST_ID):
+            raise _AnswerError(f"the opcode {op.op} has an id that is not a hash: {op.id[:_LONGEST_ID]!r}")
+    return ops
+
+
+def is_supported(op: Op) -> bool:
+    """Say whether this executor carries the opcode out."""
+    return op.op not in _LATER

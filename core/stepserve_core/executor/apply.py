@@ -1,0 +1,169 @@
+"""Carrying out what was decided about an answer. Runs inside a transaction."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stepserve_core.errors import EventInvalidError
+from stepserve_core.executor.decisions import (
+    Decision,
+    Discover,
+    EndRun,
+    FailAttempt,
+    FinishStep,
+    GatewayStep,
+    InvokeStep,
+    PlanStep,
+    RetryItem,
+    RunFacts,
+    SetPending,
+    SleepStep,
+    StepRef,
+    UpdateRun,
+    WaitStep,
+    Work,
+)
+from stepserve_core.executor.endings import end_run, timeout_id
+from stepserve_core.executor.failures import error_memo
+from stepserve_core.executor.internal_events import invocation
+from stepserve_core.executor.progress import discover, finish_step, queue_call, resolve_step, set_pending
+from stepserve_core.executor.routing import settle, try_wait
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.pauses import INVOKE, WAIT, Pause
+from stepserve_core.executor.store.queue import QueueItem
+from stepserve_core.executor.store.steps import Timing
+
+_FUNCTION = ""
+
+
+def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float) -> bool:
+    """Carry out the decisions about one claimed item, all or nothing.
+
+    Return False where the lease was lost or the run has ended: then the answer is discarded.
+    """
+    if not _let_go(scope, work, decisions):
+        return False
+    # Read again: other items of the run may have been applied while this one was called.
+    run = scope.tables.runs.facts(work.run_id)
+    if run is None:
+        return False
+    if run.slot_keys is not None:
+        scope.tables.slots.release(work.id)
+    timing = Timing(work.queued_at, started_at, scope.now, work.attempt)
+    for decision in decisions:
+        run = _carry_out(scope, work, run, decision, timing)
+    settle(scope)
+    return True
+
+
+def _let_go(scope: Scope, work: Work, decisions: list[Decision]) -> bool:
+    retry = next((decision for decision in decisions if isinstance(decision, RetryItem)), None)
+    if retry is None:
+        return scope.tables.queue.finish(work.id, work.generation)
+    return scope.tables.queue.put_back(work.id, work.generation, retry.at, retry.attempt, scope.now)
+
+
+def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timing: Timing) -> RunFacts:
+    """Carry out one decision and return the facts as they are then."""
+    match decision:
+        case UpdateRun():
+            return _update(scope, run, decision)
+        case FinishStep():
+            finish_step(scope, run, decision.step, decision.memo, timing, failed=decision.failed)
+        case FailAttempt():
+            _note_failure(scope, run, decision, timing)
+        case SetPending():
+            set_pending(scope, run, decision.hashes)
+        case Discover():
+            discover(scope, run, decision.key, decision.delay)
+        case EndRun():
+            scope.tables.steps.add_attempt(run.id, _FUNCTION, decision.status, timing, _error_of(decision))
+            end_run(scope, run, decision)
+        case RetryItem():
+            pass  # carried out first, by _let_go
+        case _:
+            _open_step(scope, work, run, decision)
+    return run
+
+
+def _update(scope: Scope, run: RunFacts, update: UpdateRun) -> RunFacts:
+    scope.tables.runs.learn(run.id, update.request_version, update.force_plan)
+    version = run.request_version if update.request_version is None else update.request_version
+    force_plan = run.force_plan if update.force_plan is None else update.force_plan
+    return msgspec.structs.replace(run, request_version=version, force_plan=force_plan)
+
+
+def _note_failure(scope: Scope, run: RunFacts, failure: FailAttempt, timing: Timing) -> None:
+    step = failure.step
+    if step is not None:
+        scope.tables.steps.open(run.id, step, "Queued", timing.queued_at)
+    scope.tables.steps.add_attempt(run.id, _FUNCTION if step is None else step.hash, "Failed", timing, failure.error)
+
+
+def _error_of(end: EndRun) -> bytes | None:
+    return None if end.failure is None else end.failure.output
+
+
+def _open_step(
+    scope: Scope, work: Work, run: RunFacts, decision: PlanStep | SleepStep | WaitStep | InvokeStep | GatewayStep
+) -> None:
+    """Note a step that finishes later and queue what will finish it. A step that has its memo stays as it is."""
+    step = decision.step
+    if scope.tables.steps.is_finished(run.id, step.hash):
+        return
+    match decision:
+        case PlanStep():
+            scope.tables.steps.open(run.id, step, "Queued", scope.now)
+            queue_call(scope, run, "step", step.hash, at=scope.now, step=step.hash)
+        case SleepStep():
+            scope.tables.steps.open(run.id, step, "Sleeping", scope.now, _detail(until=decision.until))
+            _queue_timer(scope, run, "sleep", step, decision.until)
+        case WaitStep():
+            _open_wait(scope, work, run, decision)
+        case InvokeStep():
+            _open_invocation(scope, run, decision)
+        case GatewayStep():
+            scope.tables.steps.open(run.id, step, "Queued", scope.now)
+            queue_call(scope, run, "gateway", step.hash, at=scope.now, step=step.hash, payload=decision.request)
+
+
+def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:
+    step = wait.step
+    detail = _detail(event=wait.event_name, expression=wait.expression, expires_at=wait.expires_at)
+    if not scope.tables.steps.open(run.id, step, "Waiting", scope.now, detail):
+        return
+    pause = Pause(run.id, step.hash, WAIT, wait.event_name, wait.expression, None, wait.expires_at)
+    scope.tables.pauses.add(pause)
+    _queue_timer(scope, run, "timeout", step, wait.expires_at)
+    # The event may have come while the app was still answering (executor.md 16, item 9).
+    for _, event in scope.tables.events.since(wait.event_name, work.event_mark):
+        if try_wait(scope, pause, event):
+            break
+
+
+def _open_invocation(scope: Scope, run: RunFacts, invoke: InvokeStep) -> None:
+    step = invoke.step
+    if not scope.tables.steps.open(run.id, step, "Invoking", scope.now, _detail(function=invoke.function)):
+        return
+    correlation_id = f"{run.id}.{step.hash}"
+    source = scope.registry.get(run.function_id)
+    try:
+        event = invocation(invoke, source, run.id, correlation_id, scope.now)
+    except EventInvalidError as error:
+        resolve_step(scope, run.id, step.hash, error_memo("EventInvalidError", str(error)), "Failed")
+        return
+    scope.tables.pauses.add(Pause(run.id, step.hash, INVOKE, None, None, correlation_id, invoke.expires_at))
+    _queue_timer(scope, run, "timeout", step, invoke.expires_at, payload=b"invoke")
+    scope.outbox.append(event)
+
+
+def _queue_timer(
+    scope: Scope, run: RunFacts, kind: str, step: StepRef, at: float, payload: bytes | None = None
+) -> None:
+    item_id = timeout_id(run.id, step.hash) if kind == "timeout" else f"{run.id}:{kind}:{step.hash}"
+    item = QueueItem(item_id, kind, run.id, run.function_id, at, run.rank, step.hash, payload=payload)
+    scope.tables.queue.add(item, scope.now)
+
+
+def _detail(**fields: object) -> bytes:
+    return msgspec.json.encode(fields)

@@ -1,0 +1,77 @@
+"""Claiming work: due timers first, then ready items in order of priority (executor.md 4.6). Runs in a transaction."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stepserve_core.executor.calls import RunState
+from stepserve_core.executor.concurrency import take_slots
+from stepserve_core.executor.decisions import RunFacts, Work
+from stepserve_core.executor.routing import settle
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.apps import Function
+from stepserve_core.executor.store.queue import Claimed
+from stepserve_core.executor.timers import fire_due
+
+_ROUNDS = 4
+"""Times that a claim looks again after items were parked by a concurrency limit, before it yields to others."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A leased item with everything that its call needs."""
+
+    work: Work
+    run: RunFacts
+    function: Function
+    state: RunState
+    payload: bytes | None
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a claim gave. `next_due` is when to claim again at the latest, None where nothing waits for time."""
+
+    items: list[Claim]
+    next_due: float | None
+
+
+def claim(scope: Scope, limit: int, lease_until: float) -> Claims:
+    """Fire due timers, then lease up to `limit` items."""
+    next_due = scope.tables.queue.next_due()
+    if next_due is not None and next_due <= scope.now:
+        fire_due(scope)
+        settle(scope)
+        next_due = scope.tables.queue.next_due()
+    items: list[Claim] = []
+    for _ in range(_ROUNDS):
+        if len(items) >= limit:
+            break
+        leased = scope.tables.queue.claim(limit - len(items), lease_until)
+        if not leased:
+            return Claims(items, next_due)
+        mark = scope.tables.events.last()
+        items += [found for item in leased if (found := _load(scope, item, mark)) is not None]
+    # Items may be left: come back at once if slots remain.
+    return Claims(items, scope.now if len(items) < limit else next_due)
+
+
+def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
+    found = scope.tables.runs.facts_and_event(item.run_id)
+    function = scope.registry.get(item.function_id)
+    if found is None or function is None:
+        # The run ended, or its function is gone from the database: there is nobody to call.
+        scope.tables.queue.remove(item.id)
+        return None
+    run, event = found
+    if run.slot_keys is not None and not take_slots(scope, function, item, run.slot_keys):
+        return None
+    if item.kind == "start":
+        scope.tables.runs.start(run.id, scope.now)
+    memos = scope.tables.steps.memos(run.id) if run.step_count else []
+    state = RunState(
+        events=(event,),
+        memos=[(step, memo) for step, memo, _ in memos],
+        stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
+    )
+    facts = msgspec.structs.replace(run, max_attempts=function.config.max_attempts)
+    work = Work(item.id, item.kind, item.run_id, item.step, item.attempt, item.generation, item.queued_at, mark)
+    return Claim(work, facts, function, state, item.payload)

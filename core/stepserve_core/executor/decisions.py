@@ -1,0 +1,161 @@
+"""What follows from an answer, as values: `plan.py` makes them, `apply.py` carries them out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stepserve_core.executor.failures import Failure
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A claimed queue item.
+
+    `kind` is start, discover, step or gateway; `step` is the hash of the targeted step. `generation` counts the
+    claims of the item and proves that the lease is still held. `event_mark` is the last event stored before
+    the claim: a wait that the answer registers looks at the events after it.
+    """
+
+    id: str
+    kind: str
+    run_id: str
+    step: str | None
+    attempt: int
+    generation: int
+    queued_at: float
+    event_mark: int = 0
+
+
+class RunFacts(msgspec.Struct, frozen=True):
+    """What is known of a running run. `max_attempts` counts the first attempt too.
+
+    `rank` orders its items among those of other runs: its start in Unix seconds, less its priority. `slot_keys` are
+    the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events.
+    """
+
+    id: str
+    function_id: str
+    event_seq: int = 0
+    rank: float = 0.0
+    request_version: int = -1
+    force_plan: bool = False
+    step_count: int = 0
+    state_size: int = 0
+    correlation_id: str | None = None
+    slot_keys: str | None = None
+    max_attempts: int = 5
+
+
+class StepRef(msgspec.Struct, frozen=True):
+    """A step: the hash that is its id on the wire, and what people know it by."""
+
+    hash: str
+    name: str
+    op: str
+    races: bool = False
+
+
+class FinishStep(msgspec.Struct, frozen=True):
+    """Memoise a step; then look what comes next in its group."""
+
+    step: StepRef
+    memo: bytes
+    failed: bool = False
+
+
+class FailAttempt(msgspec.Struct, frozen=True):
+    """Note a failed attempt that will be repeated; `step` is None where the function itself failed."""
+
+    step: StepRef | None
+    error: bytes
+
+
+class RetryItem(msgspec.Struct, frozen=True):
+    """Put the same item back, for its next attempt."""
+
+    at: float
+    attempt: int
+
+
+class PlanStep(msgspec.Struct, frozen=True):
+    """Queue a call that executes this one step."""
+
+    step: StepRef
+
+
+class SleepStep(msgspec.Struct, frozen=True):
+    """Finish the step at a moment."""
+
+    step: StepRef
+    until: float
+
+
+class WaitStep(msgspec.Struct, frozen=True):
+    """Finish the step with the first matching event, or with null when the time is over."""
+
+    step: StepRef
+    event_name: str
+    expression: str | None
+    expires_at: float
+
+
+class InvokeStep(msgspec.Struct, frozen=True):
+    """Start another function and finish the step with its result.
+
+    `payload` holds `data`, `user`, `v`, `ts` and `meta` as the app gave them.
+    """
+
+    step: StepRef
+    function: str
+    payload: dict[str, object]
+    expires_at: float
+
+
+class GatewayStep(msgspec.Struct, frozen=True):
+    """Queue an HTTP request that the executor itself makes; `request` is its canonical JSON."""
+
+    step: StepRef
+    request: bytes
+
+
+class SetPending(msgspec.Struct, frozen=True):
+    """Remember the steps of a parallel group: one discovery call is made when all have finished."""
+
+    hashes: tuple[str, ...]
+
+
+class Discover(msgspec.Struct, frozen=True):
+    """Call the function without a target, after `delay` seconds. `key` makes the queue item unique."""
+
+    key: str
+    delay: float = 0.0
+
+
+class UpdateRun(msgspec.Struct, frozen=True):
+    """Note what the answer says about the run."""
+
+    request_version: int | None = None
+    force_plan: bool | None = None
+
+
+class EndRun(msgspec.Struct, frozen=True):
+    """End the run. `output` is canonical JSON; `failure` is set where it failed."""
+
+    status: str
+    output: bytes
+    failure: Failure | None = None
+
+
+Decision = (
+    FinishStep
+    | FailAttempt
+    | RetryItem
+    | PlanStep
+    | SleepStep
+    | WaitStep
+    | InvokeStep
+    | GatewayStep
+    | SetPending
+    | Discover
+    | UpdateRun
+    | EndRun
+)

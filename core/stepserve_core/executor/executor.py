@@ -1,0 +1,211 @@
+"""The executor as one object: store, loop and registry, and everything that can be asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from stepserve_core._registration import function_configs
+from stepserve_core._serialize import encode_wire
+from stepserve_core.errors import FunctionNotFoundError, SendEventsError
+from stepserve_core.executor import crons, ids
+from stepserve_core.executor.clock import Clock, RealClock
+from stepserve_core.executor.endings import cancel_run
+from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
+from stepserve_core.executor.functions import read_registration
+from stepserve_core.executor.loop import Loop, LoopSettings
+from stepserve_core.executor.register import Registered, register_app
+from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.routing import publish, settle
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.store import Store
+from stepserve_core.executor.store.tables import Tables
+from stepserve_core.executor.store.writer import Unit
+from stepserve_core.executor.transport import EmbeddedTransport, HttpTransport, Transport
+from stepserve_core.handler import Handler
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+    from stepserve_core._function import Function
+
+T = TypeVar("T")
+
+GRACE = 5.0
+"""Seconds that calls in flight are given when the executor stops."""
+
+
+class Executor:
+    """Runs durable functions: takes events in, calls apps step by step, keeps everything in one SQLite file.
+
+    Use it as an async context manager, or call `start` and `stop`.
+
+    Args:
+        store: where everything is kept; `Store("file.db")`, or `Store()` for memory.
+        transport: how apps are reached; over HTTP by default.
+        clock: the source of time.
+        settings: see `LoopSettings`.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        settings: LoopSettings | None = None,
+    ) -> None:
+        self.store = store or Store()
+        self.clock: Clock = clock or RealClock()
+        self.settings = settings or LoopSettings()
+        self.registry = Registry()
+        self._http = HttpTransport()
+        self._transport = transport or self._http
+        self._syncing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._pending: bytes | None = None
+        self.loop = Loop(self.store, self._transport, self.clock, lambda: self.registry, self.settings, self._http)
+
+    @classmethod
+    def embedded(
+        cls,
+        client: Inngest,
+        functions: Iterable[Function[Any]],
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        settings: LoopSettings | None = None,
+    ) -> Executor:
+        """Return an executor that runs `functions` in this process, without sockets.
+
+        Calls are signed with the client's key where it has one.
+        """
+        functions = list(functions)
+        handler = Handler(client, functions, framework="executor")
+        settings = msgspec.structs.replace(settings or LoopSettings(), signing_key=client.signing_key)
+        executor = cls(store, transport=EmbeddedTransport(handler), clock=clock, settings=settings)
+        url = "http://embedded/api/inngest"
+        registration = {"appName": client.app_id, "url": url, "functions": function_configs(functions, url)}
+        executor._pending = encode_wire(registration)
+        return executor
+
+    async def __aenter__(self) -> Executor:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Load what is registered and go on with what is queued."""
+        self.registry = Registry(await self.store.read(lambda tables: tables.apps.functions()))
+        if self._pending is not None:
+            await self.register(self._pending)
+        self._task = asyncio.get_running_loop().create_task(self.loop.run())
+
+    async def stop(self, grace: float = GRACE) -> None:
+        """Let calls in flight finish for `grace` seconds, give back the others, and close the store."""
+        if self._task is not None:
+            await self.loop.stop(grace)
+            await self._task
+            self._task = None
+        await self._transport.close()
+        await self._http.close()
+        self.store.close()
+
+    @property
+    def transport(self) -> Transport:
+        """How apps are reached."""
+        return self._transport
+
+    async def send(self, events: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
+        """Take in one event or several and return their ids, in order.
+
+        Raises:
+            SendEventsError: an event was refused; `ids` holds those taken before it.
+        """
+        given = [events] if isinstance(events, Mapping) else list(events)
+        ids_, error = await self.accept(encode_wire(given), "application/json", None)
+        if error is not None:
+            raise SendEventsError(error, ids_)
+        return ids_
+
+    async def accept(self, body: bytes, content_type: str, seed: str | None) -> tuple[list[str], str | None]:
+        """Take in the body of a request to the event API; return the ids taken and what was wrong, if anything.
+
+        It returns after the events and the runs they start have been committed.
+        """
+        intake: Intake = read_events(body, content_type, seed, self.clock.now())
+        if intake.events:
+            await self._publish(intake.events)
+        return [event.internal_id for event in intake.events], intake.error
+
+    async def invoke(self, slug: str, body: bytes, seed: str | None = None) -> str:
+        """Start one function, whatever its triggers, and return the id of the event that does.
+
+        Raises:
+            EventInvalidError: the body is not an event.
+        """
+        now = self.clock.now()
+        read_seed = ids.read_seed(seed)
+        internal_id = ids.new_id(now) if read_seed is None else ids.seeded_id(read_seed, 0)
+        event = read_invocation(body, internal_id, slug, now)
+        await self._publish([event])
+        return internal_id
+
+    async def register(self, body: bytes) -> Registered:
+        """Take in what an app registers.
+
+        Raises:
+            RegistrationInvalidError: it cannot be used; nothing was changed.
+        """
+        registration = read_registration(body)
+        async with self._syncing:
+            registered = await self._write(lambda scope: register_app(scope, registration))
+            self.registry = registered.registry
+        self.loop.wake()
+        return registered
+
+    async def cancel(self, run_id: str) -> bool:
+        """Cancel a run. Return False where it has ended or does not exist."""
+        cancelled = await self._write(lambda scope: cancel_run(scope, run_id))
+        self.loop.wake()
+        return cancelled
+
+    async def tick(self, slug: str) -> int:
+        """Let the pending ticks of a function's schedules fire now; return how many there are.
+
+        Raises:
+            FunctionNotFoundError: there is no such function.
+        """
+        function = self.registry.find(slug)
+        if function is None:
+            raise FunctionNotFoundError(f"function {slug} not found")
+        count = await self._write(lambda scope: crons.bring_forward(scope, function))
+        self.loop.wake()
+        return count
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Look something up in the store."""
+        return await self.store.read(unit)
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        def unit(scope: Scope) -> None:
+            for event in events:
+                publish(scope, event)
+
+        await self._write(unit)
+        self.loop.wake()
+
+    async def _write(self, unit: Callable[[Scope], T]) -> T:
+        registry, now = self.registry, self.clock.now()
+
+        def scoped(tables: Tables) -> T:
+            scope = Scope(tables, registry, now)
+            result = unit(scope)
+            settle(scope)
+            return result
+
+        return await self.store.write(scoped)

@@ -1,0 +1,74 @@
+"""Ids that the server makes: ULIDs, seeded event ids, stable UUIDs, job ids (executor.md 2.3, 1.8 and 4.6)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+
+from ulid import ULID
+
+_ENTROPY_BYTES = 10
+_LATEST_MILLISECOND = 2**48 - 1
+
+
+def new_id(now: float) -> str:
+    """Return a fresh ULID for the moment `now`."""
+    return str(ULID.from_timestamp(now))
+
+
+def is_ulid(text: str) -> bool:
+    """Say whether `text` is a ULID."""
+    try:
+        ULID.from_str(text)
+    except ValueError:
+        return False
+    return len(text) == 26
+
+
+def first_id(moment: float) -> str:
+    """Return the smallest ULID of the millisecond of `moment`, for searches by time."""
+    milliseconds = min(max(int(moment * 1000), 0), _LATEST_MILLISECOND)
+    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + bytes(_ENTROPY_BYTES)))
+
+
+def read_seed(header: str | None) -> tuple[int, bytes] | None:
+    """Read an event id seed, `<ms>,<base64 of 10 bytes>`; a missing or malformed one is None (executor.md 2.3)."""
+    milliseconds, comma, entropy = (header or "").partition(",")
+    if not comma or not milliseconds.isascii() or not milliseconds.isdigit() or len(milliseconds) > 15:
+        return None
+    try:
+        decoded = base64.b64decode(entropy, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if len(decoded) != _ENTROPY_BYTES or int(milliseconds) > _LATEST_MILLISECOND:
+        return None
+    return int(milliseconds), decoded
+
+
+def seeded_id(seed: tuple[int, bytes], index: int) -> str:
+    """Return the ULID of the event at `index` (from 1) of a request with this seed.
+
+    The last four bytes of the entropy are a big-endian number to which the index is added (executor.md 2.3).
+    """
+    milliseconds, entropy = seed
+    counter = (int.from_bytes(entropy[6:], "big") + index) & 0xFFFFFFFF
+    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + entropy[:6] + counter.to_bytes(4, "big")))
+
+
+def app_id(name: str) -> str:
+    """Return the id of the app `name`."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def function_id(app: str, slug: str) -> str:
+    """Return the id of a function: the same slug of the same app always has the same one."""
+    return str(uuid.uuid5(uuid.UUID(app), slug))
+
+
+def job_id(run_id: str, kind: str, subject: str = "") -> str:
+    """Return the id of a queue item. It is derived, so that queueing the same work twice collapses.
+
+    Ids of a run's items begin with the id of the run and a colon; the store removes them by that prefix.
+    """
+    return f"{run_id}:{kind}:{subject}" if subject else f"{run_id}:{kind}"

@@ -1,0 +1,30 @@
+"""The limits of the server (executor.md 14). Sizes are bytes, durations seconds."""
+
+from __future__ import annotations
+
+MEBIBYTE = 1024 * 1024
+DAY = 86_400.0
+
+EVENT_SIZE = 3 * MEBIBYTE
+EVENTS_PER_REQUEST = 5000
+EVENT_NAME = 512
+EVENT_BODY = 64 * MEBIBYTE
+"""Bytes of one request to the event API; upstream has no figure for it."""
+
+REGISTER_BODY = 8 * MEBIBYTE
+
+STEPS_PER_RUN = 1000
+OPS_PER_ANSWER = 1000
+STEP_OUTPUT = 4 * MEBIBYTE
+RUN_STATE = 32 * MEBIBYTE
+CALL_BODY = 4 * MEBIBYTE
+ANSWER_BODY = 8 * MEBIBYTE
+
+LONGEST_WAIT = 366 * DAY
+INVOKE_TIMEOUT = 365 * DAY
+CANCEL_TIMEOUT = 365 * DAY
+
+DEFAULT_RETRIES = 4
+MOST_RETRIES = 20
+REDIRECTS = 60
+IDEMPOTENCY_WINDOW = DAY

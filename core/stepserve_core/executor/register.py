@@ -1,0 +1,70 @@
+"""Taking in what an app registers: change detection, versions, archiving, schedules (executor.md 1.8).
+
+Runs inside a transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from stepserve_core.executor import ids
+from stepserve_core.executor.crons import seed_ticks
+from stepserve_core.executor.functions import Registration, options_not_enforced
+from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.apps import App
+
+_log = logging.getLogger(__name__)
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The outcome of a registration; `registry` is what is known from now on."""
+
+    app_id: str
+    modified: bool
+    registry: Registry
+
+
+def register_app(scope: Scope, registration: Registration) -> Registered:
+    """Store an app and its functions; one that did not change is left alone."""
+    app_id = ids.app_id(registration.app_name)
+    apps = scope.tables.apps
+    known = apps.get(app_id)
+    if known is not None and known.checksum == registration.checksum and known.error is None:
+        return Registered(app_id, False, scope.registry)
+    apps.remove_placeholder(registration.url)
+    apps.put(
+        App(
+            app_id,
+            registration.app_name,
+            registration.url,
+            registration.sdk,
+            registration.framework,
+            registration.app_version,
+            registration.checksum,
+            None,
+            scope.now,
+        )
+    )
+    registry = _store_functions(scope, app_id, registration)
+    return Registered(app_id, known is None or known.checksum != registration.checksum, registry)
+
+
+def _store_functions(scope: Scope, app_id: str, registration: Registration) -> Registry:
+    kept: list[str] = []
+    for config in registration.functions:
+        kept.append(ids.function_id(app_id, config.id))
+        scope.tables.apps.put_function(kept[-1], app_id, config)
+        for option in options_not_enforced(config):
+            _log.warning("function %s: the option %s is stored but not enforced by this version", config.id, option)
+    gone = scope.tables.apps.archive_others(app_id, kept, scope.now)
+    registry = Registry(scope.tables.apps.functions())
+    for function_id in (*kept, *gone):
+        function = registry.get(function_id)
+        if function is not None:
+            seed_ticks(scope, function)
+    # Limits may have changed; whatever still has no room is parked again when it is claimed.
+    scope.tables.slots.unblock_all()
+    return registry

@@ -1,0 +1,42 @@
+"""The registered functions, in memory: an immutable picture that is replaced after each sync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from stepserve_core.executor.store.apps import Function
+from stepserve_core.executor.triggers import TriggerIndex
+
+
+class Registry:
+    """Functions by id and slug, and what events start them. Archived functions are known but never started."""
+
+    def __init__(self, functions: Iterable[Function] = ()) -> None:
+        self._by_id = {function.id: function for function in functions}
+        self._by_slug = {function.slug: function for function in self._by_id.values() if not function.archived}
+        self._triggers = TriggerIndex(
+            (function.id, function.config.triggers) for function in self._by_id.values() if not function.archived
+        )
+
+    def __len__(self) -> int:
+        return len(self._by_slug)
+
+    def active(self) -> list[Function]:
+        """Return the functions that are not archived, by slug."""
+        return list(self._by_slug.values())
+
+    def get(self, function_id: str) -> Function | None:
+        """Return a function by its id, archived or not."""
+        return self._by_id.get(function_id)
+
+    def find(self, id_or_slug: str) -> Function | None:
+        """Return the function that an invocation names: an id first, else a slug (executor.md 3.2)."""
+        function = self._by_id.get(id_or_slug)
+        if function is not None and not function.archived:
+            return function
+        return self._by_slug.get(id_or_slug)
+
+    def started_by(self, name: str, event: Callable[[], Mapping[str, Any]]) -> list[Function]:
+        """Return the functions that an event starts."""
+        return [self._by_id[function_id] for function_id in self._triggers.match(name, event)]

@@ -1,0 +1,98 @@
+"""Apps and their functions."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from stepserve_core.executor.functions import FunctionConfig
+
+
+class App(msgspec.Struct, frozen=True):
+    """A registered app. `error` says why the last sync failed; a URL that was never synced has an empty name."""
+
+    id: str
+    name: str
+    url: str
+    sdk: str
+    framework: str
+    version: str | None
+    checksum: str
+    error: str | None
+    synced_at: float
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A registered function. An archived one starts no new runs."""
+
+    id: str
+    app_id: str
+    slug: str
+    config: FunctionConfig
+    version: int
+    archived: bool
+
+
+_APP = "id, name, url, sdk, framework, version, checksum, error, synced_at"
+_decode_config = msgspec.json.Decoder(FunctionConfig).decode
+
+
+class Apps:
+    """Statements about apps and functions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def put(self, app: App) -> None:
+        """Store an app, or replace it."""
+        self._execute(
+            f"INSERT OR REPLACE INTO apps ({_APP}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(app)
+        )
+
+    def get(self, app_id: str) -> App | None:
+        """Return an app."""
+        row = self._execute(f"SELECT {_APP} FROM apps WHERE id = ?", (app_id,)).fetchone()
+        return None if row is None else App(*row)
+
+    def all(self) -> list[App]:
+        """Return every app, by name."""
+        return [App(*row) for row in self._execute(f"SELECT {_APP} FROM apps ORDER BY name, url")]
+
+    def of_url(self, url: str) -> list[App]:
+        """Return the apps that were synced from a URL."""
+        return [App(*row) for row in self._execute(f"SELECT {_APP} FROM apps WHERE url = ?", (url,))]
+
+    def remove_placeholder(self, url: str) -> None:
+        """Remove the entry of a URL that had no app yet."""
+        self._execute("DELETE FROM apps WHERE url = ? AND name = ''", (url,))
+
+    def set_error(self, app_id: str, error: str | None) -> None:
+        """Note why the last sync failed, or that it worked."""
+        self._execute("UPDATE apps SET error = ? WHERE id = ?", (error, app_id))
+
+    def functions(self) -> list[Function]:
+        """Return every function, archived ones too: their runs go on."""
+        rows = self._execute("SELECT id, app_id, slug, config, version, archived_at FROM functions ORDER BY slug")
+        return [
+            Function(row[0], row[1], row[2], _decode_config(row[3]), row[4], archived=row[5] is not None)
+            for row in rows
+        ]
+
+    def put_function(self, function_id: str, app_id: str, config: FunctionConfig) -> None:
+        """Store a function; its version grows with each sync that changes the app."""
+        self._execute(
+            "INSERT INTO functions (id, app_id, slug, config, version) VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (id)"
+            " DO UPDATE SET config = ?4, version = version + 1, archived_at = NULL",
+            (function_id, app_id, config.id, msgspec.json.encode(config)),
+        )
+
+    def archive_others(self, app_id: str, kept: list[str], now: float) -> list[str]:
+        """Archive the functions of an app that are not among `kept`; return their ids."""
+        rows = self._execute("SELECT id FROM functions WHERE app_id = ? AND archived_at IS NULL", (app_id,)).fetchall()
+        gone = [function_id for (function_id,) in rows if function_id not in kept]
+        for function_id in gone:
+            self._execute("UPDATE functions SET archived_at = ? WHERE id = ?", (now, function_id))
+        return gone

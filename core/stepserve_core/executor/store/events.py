@@ -1,0 +1,61 @@
+"""Stored events. Two rows may share an internal id: a resend with the same seed is stored again (executor.md 2.3)."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+from __future__ import annotations
+
+import sqlite3
+
+from stepserve_core.executor.events import Event
+
+_COLUMNS = "internal_id, external_id, name, ts, body, received_at"
+
+
+class Events:
+    """Statements about events."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def add(self, event: Event) -> int:
+        """Store an event and return its number, which grows with each one."""
+        added = self._execute(
+            f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+            (event.internal_id, event.id, event.name, event.ts, event.body, event.received_at),
+        )
+        return added.lastrowid or 0
+
+    def last(self) -> int:
+        """Return the number of the newest event."""
+        row = self._execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return 0 if row is None else row[0]
+
+    def since(self, name: str, seq: int) -> list[tuple[int, Event]]:
+        """Return (number, event) of the events of one name stored after `seq`, the oldest first."""
+        rows = self._execute(f"SELECT seq, {_COLUMNS} FROM events WHERE name = ? AND seq > ? ORDER BY seq", (name, seq))
+        return [(row[0], Event(*row[1:])) for row in rows]
+
+    def body(self, seq: int) -> bytes:
+        """Return the canonical JSON of an event."""
+        body: bytes = self._execute("SELECT body FROM events WHERE seq = ?", (seq,)).fetchone()[0]
+        return body
+
+    def get(self, internal_id: str) -> Event | None:
+        """Return an event."""
+        row = self._execute(
+            f"SELECT {_COLUMNS} FROM events WHERE internal_id = ? ORDER BY seq LIMIT 1", (internal_id,)
+        ).fetchone()
+        return None if row is None else Event(*row)
+
+    def search(self, after: str, before: str, name: str | None, limit: int) -> list[Event]:
+        """Return events whose internal id lies between `after` (included) and `before`, the newest first.
+
+        Internal ids begin with the time, so they serve as window and as cursor.
+        """
+        named = "" if name is None else " AND name = :name"
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM events WHERE internal_id >= :after AND internal_id < :before{named}"
+            " ORDER BY internal_id DESC, seq DESC LIMIT :limit",
+            {"after": after, "before": before, "name": name, "limit": limit},
+        )
+        return [Event(*row) for row in rows]

@@ -1,0 +1,156 @@
+"""The queue: items that wait for their time, are ready, are leased, or are blocked by a concurrency limit."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+WAITING, READY, LEASED, BLOCKED = range(4)
+
+TIMERS = frozenset({"sleep", "timeout", "cron"})
+"""Kinds that are carried out inside the transaction that finds them due; all others are calls."""
+
+
+class QueueItem(msgspec.Struct, frozen=True):
+    """A queue item. `at` is when it is due, `priority` its place among ready items (smaller goes first)."""
+
+    id: str
+    kind: str
+    run_id: str
+    function_id: str
+    at: float
+    priority: float
+    step: str | None = None
+    attempt: int = 0
+    payload: bytes | None = None
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A leased item."""
+
+    id: str
+    kind: str
+    run_id: str
+    step: str | None
+    function_id: str
+    attempt: int
+    generation: int
+    queued_at: float
+    priority: float
+    payload: bytes | None
+
+
+_CLAIMED = "id, kind, run_id, step, function_id, attempt, generation, queued_at, priority, payload"
+
+
+class Queue:
+    """Statements about the queue."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def add(self, item: QueueItem, now: float) -> bool:
+        """Queue an item; one with the same id stays as it is. Return whether it was added."""
+        ready = item.at <= now and item.kind not in TIMERS
+        added = self._execute(
+            "INSERT OR IGNORE INTO queue (id, kind, run_id, step, function_id, state, rank, priority, attempt,"
+            " queued_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                item.id,
+                item.kind,
+                item.run_id,
+                item.step,
+                item.function_id,
+                READY if ready else WAITING,
+                item.priority if ready else item.at,
+                item.priority,
+                item.attempt,
+                max(item.at, now),
+                item.payload,
+            ),
+        )
+        return added.rowcount > 0
+
+    def next_due(self) -> float | None:
+        """Return when the next waiting item is due."""
+        row = self._execute("SELECT rank FROM queue WHERE state = 0 ORDER BY rank LIMIT 1").fetchone()
+        return None if row is None else row[0]
+
+    def find_due(self, now: float, limit: int) -> list[Claimed]:
+        """Return waiting items whose time has come, the earliest first."""
+        rows = self._execute(
+            f"SELECT {_CLAIMED} FROM queue WHERE state = 0 AND rank <= ? ORDER BY rank LIMIT ?", (now, limit)
+        )
+        return [Claimed(*row) for row in rows]
+
+    def make_ready(self, item_id: str) -> None:
+        """Let a waiting item be claimed."""
+        self._execute("UPDATE queue SET state = 1, rank = priority WHERE id = ?", (item_id,))
+
+    def claim(self, limit: int, lease_until: float) -> list[Claimed]:
+        """Lease up to `limit` ready items, in order of priority."""
+        rows = self._execute(
+            "UPDATE queue SET state = 2, rank = ?, generation = generation + 1 WHERE id IN"
+            f" (SELECT id FROM queue WHERE state = 1 ORDER BY rank LIMIT ?) RETURNING {_CLAIMED}",
+            (lease_until, limit),
+        ).fetchall()
+        return sorted((Claimed(*row) for row in rows), key=lambda item: item.priority)
+
+    def renew(self, item_ids: list[str], lease_until: float) -> None:
+        """Extend leases."""
+        for item_id in item_ids:
+            self._execute("UPDATE queue SET rank = ? WHERE id = ? AND state = 2", (lease_until, item_id))
+
+    def expire_leases(self, now: float | None) -> list[str]:
+        """Make leased items ready again whose lease has ended; None ends all. Return their ids."""
+        rows = self._execute(
+            "UPDATE queue SET state = 1, rank = priority WHERE state = 2 AND rank <= ? RETURNING id",
+            (float("inf") if now is None else now,),
+        )
+        return [row[0] for row in rows.fetchall()]
+
+    def finish(self, item_id: str, generation: int) -> bool:
+        """Remove a leased item. Return False where the lease was lost or the run has ended."""
+        deleted = self._execute(
+            "DELETE FROM queue WHERE id = ? AND generation = ? AND state = 2", (item_id, generation)
+        )
+        return deleted.rowcount > 0
+
+    def put_back(self, item_id: str, generation: int, at: float, attempt: int, now: float) -> bool:
+        """Let a leased item wait for its next attempt. Return False where the lease was lost."""
+        updated = self._execute(
+            "UPDATE queue SET state = CASE WHEN ?1 <= ?2 THEN 1 ELSE 0 END,"
+            " rank = CASE WHEN ?1 <= ?2 THEN priority ELSE ?1 END, attempt = ?3, queued_at = max(?1, ?2)"
+            " WHERE id = ?4 AND generation = ?5 AND state = 2",
+            (at, now, attempt, item_id, generation),
+        )
+        return updated.rowcount > 0
+
+    def release(self, item_id: str, generation: int) -> None:
+        """Give a leased item back untouched, for a stopping process."""
+        self._execute(
+            "UPDATE queue SET state = 1, rank = priority WHERE id = ? AND generation = ? AND state = 2",
+            (item_id, generation),
+        )
+
+    def remove(self, item_id: str) -> bool:
+        """Remove an item whatever its state."""
+        return self._execute("DELETE FROM queue WHERE id = ?", (item_id,)).rowcount > 0
+
+    def remove_run(self, run_id: str) -> None:
+        """Remove everything that is queued for a run."""
+        self._execute("DELETE FROM queue WHERE id >= ? AND id < ?", (f"{run_id}:", f"{run_id};"))
+
+    def bring_forward(self, item_id: str, now: float) -> bool:
+        """Make a waiting item due now."""
+        updated = self._execute("UPDATE queue SET rank = ? WHERE id = ? AND state = 0", (now, item_id))
+        return updated.rowcount > 0
+
+    def timers_of(self, function_id: str, kind: str) -> list[str]:
+        """Return the ids of a function's timers of one kind."""
+        prefix = f"{kind}:{function_id}:"
+        rows = self._execute("SELECT id FROM queue WHERE id >= ? AND id < ?", (prefix, prefix[:-1] + ";"))
+        return [row[0] for row in rows]

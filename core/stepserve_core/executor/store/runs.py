@@ -1,0 +1,152 @@
+"""Runs and their idempotency keys."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from stepserve_core.executor.decisions import RunFacts
+
+RUNNING, SCHEDULED = "Running", "Scheduled"
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """A run as the API shows it."""
+
+    id: str
+    function_id: str
+    function_version: int
+    status: str
+    event_id: str
+    event_name: str
+    queued_at: float
+    started_at: float | None
+    ended_at: float | None
+    output: bytes | None
+    cron: str | None
+    batch_id: str | None
+    original_run_id: str | None
+
+
+class NewRun(msgspec.Struct, frozen=True):
+    """A run to store."""
+
+    id: str
+    function_id: str
+    function_version: int
+    event_seq: int
+    queued_at: float
+    rank: float
+    cron: str | None = None
+    correlation_id: str | None = None
+    slot_keys: str | None = None
+
+
+_ROW = (
+    "SELECT r.id, r.function_id, r.function_version, r.status, e.internal_id, e.name, r.queued_at, r.started_at,"
+    " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id FROM runs r JOIN events e ON e.seq = r.event_seq"
+)
+_FACTS = (
+    "r.id, r.function_id, r.event_seq, r.rank, r.request_version, r.force_plan, r.step_count, r.state_size,"
+    " r.correlation_id, r.slot_keys"
+)
+
+
+class Runs:
+    """Statements about runs."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def add(self, run: NewRun) -> None:
+        """Store a run."""
+        self._execute(
+            "INSERT INTO runs (id, function_id, function_version, status, event_seq, queued_at, rank, cron,"
+            " correlation_id, slot_keys) VALUES (?, ?, ?, 'Scheduled', ?, ?, ?, ?, ?, ?)",
+            (
+                run.id,
+                run.function_id,
+                run.function_version,
+                run.event_seq,
+                run.queued_at,
+                run.rank,
+                run.cron,
+                run.correlation_id,
+                run.slot_keys,
+            ),
+        )
+
+    def facts(self, run_id: str) -> RunFacts | None:
+        """Return what is known of a run that has not ended."""
+        row = self._execute(f"SELECT {_FACTS} FROM runs r WHERE r.id = ? AND r.ended_at IS NULL", (run_id,)).fetchone()
+        return None if row is None else _to_facts(row)
+
+    def facts_and_event(self, run_id: str) -> tuple[RunFacts, bytes] | None:
+        """Return the facts and the trigger event's body of a run that has not ended."""
+        row = self._execute(
+            f"SELECT {_FACTS}, e.body FROM runs r JOIN events e ON e.seq = r.event_seq"
+            " WHERE r.id = ? AND r.ended_at IS NULL",
+            (run_id,),
+        ).fetchone()
+        return None if row is None else (_to_facts(row[:-1]), row[-1])
+
+    def start(self, run_id: str, now: float) -> None:
+        """Note the first call."""
+        self._execute(
+            "UPDATE runs SET status = 'Running', started_at = ? WHERE id = ? AND started_at IS NULL", (now, run_id)
+        )
+
+    def learn(self, run_id: str, request_version: int | None, force_plan: bool | None) -> None:
+        """Note what an answer says about the run; None leaves a value as it is."""
+        self._execute(
+            "UPDATE runs SET request_version = coalesce(?, request_version), force_plan = coalesce(?, force_plan)"
+            " WHERE id = ?",
+            (request_version, force_plan, run_id),
+        )
+
+    def end(self, run_id: str, status: str, output: bytes | None, now: float) -> bool:
+        """End a run. Return False where it had ended before."""
+        updated = self._execute(
+            "UPDATE runs SET status = ?, output = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL",
+            (status, output, now, run_id),
+        )
+        return updated.rowcount > 0
+
+    def get(self, run_id: str) -> RunRow | None:
+        """Return a run."""
+        row = self._execute(f"{_ROW} WHERE r.id = ?", (run_id,)).fetchone()
+        return None if row is None else _to_row(row)
+
+    def of_event(self, internal_id: str) -> list[RunRow]:
+        """Return the runs that an event started, the oldest first."""
+        rows = self._execute(f"{_ROW} WHERE e.internal_id = ? ORDER BY r.id", (internal_id,))
+        return [_to_row(row) for row in rows]
+
+    def reserve(self, key: str, run_id: str, now: float, expires_at: float) -> bool:
+        """Take an idempotency key for a run. Return False where another run has it (executor.md 2.4)."""
+        added = self._execute(
+            "INSERT INTO idempotency (key, run_id, expires_at) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (key) DO UPDATE SET run_id = ?2, expires_at = ?3 WHERE expires_at <= ?4",
+            (key, run_id, expires_at, now),
+        )
+        return added.rowcount > 0
+
+    def forget_expired_keys(self, now: float, limit: int = 1000) -> None:
+        """Remove idempotency keys whose window is over."""
+        self._execute(
+            "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires_at <= ? LIMIT ?)",
+            (now, limit),
+        )
+
+
+def _to_facts(row: tuple[object, ...]) -> RunFacts:
+    values = list(row)
+    values[5] = bool(values[5])
+    return RunFacts(*values)  # type: ignore[arg-type]  # columns of the schema have these types
+
+
+def _to_row(row: tuple[object, ...]) -> RunRow:
+    return RunRow(*row)  # type: ignore[arg-type]  # as above

@@ -1,0 +1,54 @@
+"""Concurrency: which calls hold which keys, and which items wait for one (executor.md 7.2)."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module only
+
+from __future__ import annotations
+
+import sqlite3
+
+
+class Slots:
+    """Statements about concurrency slots. A key is free while fewer than its limit of items hold it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def held(self, key: str) -> int:
+        """Return how many items hold `key`."""
+        count: int = self._execute("SELECT count(*) FROM slots WHERE key = ?", (key,)).fetchone()[0]
+        return count
+
+    def take(self, item_id: str, keys: list[str]) -> None:
+        """Let an item hold all of `keys`."""
+        for key in keys:
+            self._execute("INSERT OR IGNORE INTO slots (key, item) VALUES (?, ?)", (key, item_id))
+
+    def block(self, item_id: str, key: str) -> None:
+        """Park a claimed item until `key` has room."""
+        self._execute("UPDATE queue SET state = 3, rank = priority, blocked_on = ? WHERE id = ?", (key, item_id))
+
+    def unblock(self, key: str) -> bool:
+        """Make the first item that waits for `key` ready. Return whether there was one."""
+        updated = self._execute(
+            "UPDATE queue SET state = 1, blocked_on = NULL WHERE id ="
+            " (SELECT id FROM queue WHERE blocked_on = ? ORDER BY rank LIMIT 1)",
+            (key,),
+        )
+        return updated.rowcount > 0
+
+    def unblock_all(self) -> None:
+        """Make every blocked item ready: limits may have changed."""
+        self._execute("UPDATE queue SET state = 1, blocked_on = NULL WHERE blocked_on IS NOT NULL")
+
+    def release(self, item_id: str) -> None:
+        """Free what an item holds and let one waiting item per key go on."""
+        self._free("item = ?", (item_id,))
+
+    def release_run(self, run_id: str) -> None:
+        """Free what the items of a run hold."""
+        self._free("item >= ? AND item < ?", (f"{run_id}:", f"{run_id};"))
+
+    def _free(self, where: str, arguments: tuple[str, ...]) -> None:
+        freed = self._execute(f"DELETE FROM slots WHERE {where} RETURNING key", arguments).fetchall()
+        for (key,) in freed:
+            self.unblock(key)

@@ -1,0 +1,26 @@
+"""All tables over one connection: what a unit of work is given."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from stepserve_core.executor.store.apps import Apps
+from stepserve_core.executor.store.events import Events
+from stepserve_core.executor.store.pauses import Pauses
+from stepserve_core.executor.store.queue import Queue
+from stepserve_core.executor.store.runs import Runs
+from stepserve_core.executor.store.slots import Slots
+from stepserve_core.executor.store.steps import Steps
+
+
+class Tables:
+    """The statements, by concept."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.apps = Apps(connection)
+        self.events = Events(connection)
+        self.pauses = Pauses(connection)
+        self.queue = Queue(connection)
+        self.runs = Runs(connection)
+        self.slots = Slots(connection)
+        self.steps = Steps(connection)

@@ -1,0 +1,134 @@
+"""Group commit: one thread writes; every unit of work that is waiting shares one transaction and one sync to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from stepserve_core.executor.store.tables import Tables
+
+T = TypeVar("T")
+Unit = Callable[[Tables], T]
+
+_BATCH = 256
+"""Units that share a transaction at most, so that the first of them does not wait without bound."""
+
+
+class StoreClosedError(RuntimeError):
+    """Something was to be written after the store was closed."""
+
+
+class ThreadWriter:
+    """Writes in a thread of its own."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._tables = Tables(connection)
+        self._waiting: list[tuple[Unit[Any], asyncio.Future[Any]]] = []
+        self._condition = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="stepserve-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
+        """Queue a unit; the future is done when its transaction has been committed."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._condition:
+            if self._closing:
+                raise StoreClosedError("the store is closed")
+            self._waiting.append((unit, future))
+            self._condition.notify()
+        return future
+
+    def close(self) -> None:
+        """Write what is waiting, then end the thread."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                while not self._waiting and not self._closing:
+                    self._condition.wait()
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            if not batch:
+                return
+            outcomes = _run_batch(self._connection, self._tables, [unit for unit, _ in batch])
+            _deliver([future for _, future in batch], outcomes)
+
+
+class InlineWriter:
+    """Writes at once, in the caller: for databases in memory, where a commit costs nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._tables = Tables(connection)
+
+    def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
+        """Run a unit in a transaction of its own; the future is done."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        _settle(future, _run_batch(self._connection, self._tables, [unit])[0])
+        return future
+
+    def close(self) -> None:
+        """Do nothing: nothing waits."""
+
+
+_Outcome = tuple[Any, BaseException | None]
+
+
+def _run_batch(connection: sqlite3.Connection, tables: Tables, units: list[Unit[Any]]) -> list[_Outcome]:
+    """Run units in one transaction. A unit that fails is undone alone; if the commit fails, all have failed."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_run_unit(connection, tables, unit) for unit in units]
+        connection.execute("COMMIT")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [(None, error)] * len(units)
+    return outcomes
+
+
+def _run_unit(connection: sqlite3.Connection, tables: Tables, unit: Unit[Any]) -> _Outcome:
+    connection.execute("SAVEPOINT unit")
+    try:
+        result = unit(tables)
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # SQLite gave up the whole transaction (a full disk does that)
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+        return None, error
+    connection.execute("RELEASE unit")
+    return result, None
+
+
+def _deliver(futures: list[asyncio.Future[Any]], outcomes: list[_Outcome]) -> None:
+    """Resolve the futures on their loops, with one wake-up per loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
+    for future, outcome in zip(futures, outcomes, strict=True):
+        by_loop.setdefault(future.get_loop(), []).append((future, outcome))
+    for loop, settled in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(settled: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+    for future, outcome in settled:
+        _settle(future, outcome)
+
+
+def _settle(future: asyncio.Future[Any], outcome: _Outcome) -> None:
+    if future.cancelled():
+        return
+    result, error = outcome
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,123 @@
+"""Reaching an app: over HTTP with keep-alive, or in process (executor.md 4.3, "Transport")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import aiohttp
+
+from stepserve_core._protocol import Request, Response
+from stepserve_core.executor import limits
+from stepserve_core.executor.answers import Reply
+
+DEFAULT_TIMEOUT = 7200.0
+
+
+class TransportError(Exception):
+    """An app could not be asked. `code` is the server's word for the reason (executor.md 4.5)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Transport(Protocol):
+    """Sends a request to an app and returns its answer."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
+        """Return the answer.
+
+        Raises:
+            TransportError: there is none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class HttpTransport:
+    """Sends over HTTP. Connections are kept; aiohttp, because it costs a third of httpx per call here."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
+        """Return the answer; bodies are cut off above the size limit, redirects are followed up to a limit."""
+        session = self._open()
+        try:
+            async with session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0)),
+                max_redirects=limits.REDIRECTS,
+            ) as response:
+                # One byte more than allowed is read, so that an answer that is too long is seen to be.
+                answer = await _read_at_most(response, limits.ANSWER_BODY + 1)
+                return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, answer)
+        except asyncio.TimeoutError:
+            raise TransportError("request_duration_too_long", f"{url} did not answer within {timeout:g} s") from None
+        except aiohttp.TooManyRedirects:
+            raise TransportError("too_many_redirects", f"{url} redirects more than {limits.REDIRECTS} times") from None
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            raise TransportError("unsupported_protocol", f"{url} is not an http or https URL") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise TransportError("http_unreachable", f"{url} cannot be reached: {error}") from None
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # The number of calls under way is bounded by the loop, not here.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
+    chunks: list[bytes] = []
+    received = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        received += len(chunk)
+        if received >= size:
+            response.close()
+            break
+    return b"".join(chunks)
+
+
+class AppHandler(Protocol):
+    """What answers in process: `stepserve_core.handler.Handler` does."""
+
+    async def ahandle(self, request: Request) -> Response:
+        """Answer a request."""
+        ...
+
+
+class EmbeddedTransport:
+    """Hands calls to a handler in this process, without a socket."""
+
+    def __init__(self, handler: AppHandler) -> None:
+        self._handler = handler
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
+        """Return the handler's answer."""
+        request = Request(method, url, dict(headers), body)
+        try:
+            response = await asyncio.wait_for(self._handler.ahandle(request), timeout)
+        except asyncio.TimeoutError:
+            message = f"the function did not answer within {timeout:g} s"
+            raise TransportError("request_duration_too_long", message) from None
+        return Reply(response.status, response.headers, response.body)
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
