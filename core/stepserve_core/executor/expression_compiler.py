@@ -14,8 +14,6 @@ from stepserve_core.executor.expression_arithmetic import invert, negate
 from stepserve_core.executor.expression_evaluators import Evaluator
 from stepserve_core.executor.expression_functions import (
     FUNCTIONS,
-    KNOWN_FUNCTIONS,
-    KNOWN_METHODS,
     METHODS,
     Function,
     compile_pattern,
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     Node = Tree[Token]
 
 _VARIABLES = ("event", "async")
+_KNOWN_FUNCTIONS = ", ".join((*FUNCTIONS, "has"))
+_KNOWN_METHODS = ", ".join((*METHODS, *evaluators.MACRO_NAMES))
 
 
 class EventPath(NamedTuple):
@@ -161,6 +161,9 @@ class _Compiler:
         name, arguments = str(_token(suffix)), _children(suffix)[1:]
         if macro := evaluators.MACROS.get((name, len(arguments))):
             return self._macro(macro, container, suffix)
+        if name in evaluators.MACRO_NAMES:
+            counts = " or ".join(str(count - 1) for macro, count in evaluators.MACROS if macro == name)
+            raise ExpressionInvalidError(f"{name}() {position_of(suffix)} takes a name and {counts} expression(s)")
         return self._invocation(METHODS, suffix, [container, *self._compile_all(arguments)])
 
     def _call(self, node: Node) -> Evaluator:
@@ -175,7 +178,8 @@ class _Compiler:
     def _invocation(self, functions: Mapping[str, Function], node: Node, arguments: list[Evaluator]) -> Evaluator:
         name = str(_token(node))
         if name not in functions:
-            what, known = ("method", KNOWN_METHODS) if functions is METHODS else ("function", KNOWN_FUNCTIONS)
+            is_method = functions is METHODS
+            what, known = ("method", _KNOWN_METHODS) if is_method else ("function", _KNOWN_FUNCTIONS)
             raise ExpressionInvalidError(f"unknown {what} {name!r} {position_of(node)}; there are {known}")
         function = functions[name]
         if len(arguments) not in function.arities:

@@ -211,3 +211,4 @@ MACROS: Mapping[tuple[str, int], Macro] = {
     ("map", 2): _macro(_map),
     ("map", 3): _macro(_map),
 }
+MACRO_NAMES = sorted({name for name, _ in MACROS})

@@ -209,5 +209,3 @@ METHODS: Mapping[str, Function] = {
     "endsWith": _function(str.endswith, (str, str)),
     **{name: _part(name) for name in times.PARTS_OF_TIMESTAMPS},
 }
-KNOWN_FUNCTIONS = ", ".join((*FUNCTIONS, "has"))
-KNOWN_METHODS = ", ".join((*METHODS, "all", "exists", "exists_one", "filter", "map"))
