@@ -59,19 +59,21 @@ def import_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
                 failed[module] = seconds
             elif number > 0:  # the first import may compile
                 taken[module].append(seconds)
-    bare = Samples(taken[""]).median
 
-    def over(module: str, base: float) -> Result:
-        return failed.get(module) or Samples([seconds - base for seconds in taken[module]])
+    def over(module: str, base: str) -> Result:
+        """Return what the module costs more than the base that was imported in the same round."""
+        if module in failed:
+            return failed[module]
+        pairs = zip(taken[module], taken[base], strict=True)
+        return Samples([seconds - alone for seconds, alone in pairs])
 
-    group = f"CPU of import over `python -c pass` ({bare * 1e3:.0f} ms)"
+    group = f"CPU of import over `python -c pass` ({Samples(taken['']).median * 1e3:.0f} ms)"
     for title, of in _IMPORTS:
-        measured = {name: over(module, bare) for name, module in of.items() if name in subjects}
+        measured = {name: over(module, "") for name, module in of.items() if name in subjects}
         yield Row(group, title, "ms", measured, Goal(at_most=50.0) if FLOOR not in of else None)
-    for title, of in _IMPORTS[1:]:
-        alone = Samples(taken[of[FLOOR]]).median if FLOOR in subjects else None
-        if alone is not None:
-            added = {name: over(module, alone) for name, module in of.items() if name in subjects and name != FLOOR}
+    if FLOOR in subjects:
+        for title, of in _IMPORTS[1:]:
+            added = {name: over(module, of[FLOOR]) for name, module in of.items() if name in subjects and name != FLOOR}
             yield Row("CPU of import added to the framework's own", title, "ms", added, Goal(at_most=50.0))
 
 
