@@ -103,8 +103,9 @@ class Loop:
             try:
                 await self._renew_leases()
                 await self._claim()
-            except sqlite3.Error:
-                _log.exception("the database cannot be written; trying again in %g s", _DATABASE_PAUSE)
+            except Exception:
+                # Above all a database that cannot be written. The loop must not die of it, nor spin.
+                _log.exception("claiming work failed; trying again in %g s", _DATABASE_PAUSE)
                 self._next_due = self._clock.now() + _DATABASE_PAUSE
 
     async def stop(self, grace: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import sys
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 import aiohttp
@@ -113,7 +114,7 @@ class EmbeddedTransport:
         """Return the handler's answer."""
         request = Request(method, url, dict(headers), body)
         try:
-            response = await asyncio.wait_for(self._handler.ahandle(request), timeout)
+            response = await _within(timeout, self._handler.ahandle(request))
         except asyncio.TimeoutError:
             message = f"the function did not answer within {timeout:g} s"
             raise TransportError("request_duration_too_long", message) from None
@@ -121,3 +122,16 @@ class EmbeddedTransport:
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+if sys.version_info >= (3, 11):
+
+    async def _within(seconds: float, answer: Awaitable[Response]) -> Response:
+        async with asyncio.timeout(seconds):
+            return await answer
+
+else:
+
+    async def _within(seconds: float, answer: Awaitable[Response]) -> Response:
+        # Before 3.11 there is no asyncio.timeout; wait_for makes a task for every call.
+        return await asyncio.wait_for(answer, seconds)

@@ -86,7 +86,11 @@ def _run_batch(connection: sqlite3.Connection, tables: Tables, units: list[Unit[
     """Run units in one transaction. A unit that fails is undone alone; if the commit fails, all have failed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_run_unit(connection, tables, unit) for unit in units]
+        if len(units) == 1:
+            # Alone it needs no savepoint: if it fails, nothing is left to commit.
+            outcomes: list[_Outcome] = [(units[0](tables), None)]
+        else:
+            outcomes = [_run_unit(connection, tables, unit) for unit in units]
         connection.execute("COMMIT")
     except BaseException as error:
         if connection.in_transaction:

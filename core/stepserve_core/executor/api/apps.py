@@ -1,0 +1,85 @@
+"""Apps and the server itself: registration, health, the dev document (executor.md 1.7 and 1.8)."""
+
+from __future__ import annotations
+
+import uuid
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from stepserve_core import _protocol
+from stepserve_core._version import VERSION
+from stepserve_core.errors import FunctionNotFoundError
+from stepserve_core.executor import limits
+from stepserve_core.executor.api.http import (
+    HttpError,
+    access_of,
+    envelope,
+    executor_of,
+    json_response,
+    read_body,
+    require_key,
+)
+from stepserve_core.executor.functions import RegistrationInvalidError
+
+
+async def register(request: Request) -> Response:
+    """`POST /fn/register`."""
+    require_key(request)
+    expected, kind = request.headers.get(_protocol.EXPECTED_SERVER_KIND), access_of(request).kind
+    if expected and expected != kind:
+        raise HttpError(400, f"Expected server kind {expected}, got {kind}")
+    body = await read_body(request, limits.REGISTER_BODY)
+    try:
+        registered = await executor_of(request).register(body)
+    except RegistrationInvalidError as error:
+        raise HttpError(400, str(error), data=error.problems or None) from None
+    return json_response(
+        {"ok": True, "modified": registered.modified, "sync_id": str(uuid.uuid4()), "app_id": registered.app_id}
+    )
+
+
+async def health(_request: Request) -> Response:
+    """`GET /health`."""
+    return json_response({"status": 200, "message": "OK"})
+
+
+async def dev(request: Request) -> Response:
+    """`GET /dev`: SDKs conclude from a 200 that a dev server runs, so in production there is none."""
+    access = access_of(request)
+    if access.kind != "dev":
+        return PlainTextResponse("Not Found", 404)
+    registry = executor_of(request).registry
+    functions = [
+        {
+            "id": function.id,
+            "slug": function.slug,
+            "name": function.config.name,
+            "triggers": function.config.triggers,
+            "url": function.config.url,
+        }
+        for function in registry.active()
+    ]
+    return json_response(
+        {
+            "version": VERSION,
+            "authed": False,
+            "startOpts": {},
+            "functions": functions,
+            "handlers": [],
+            "isSingleNodeService": False,
+            "isMissingSigningKey": not access.signing_keys,
+            "isMissingEventKeys": not access.event_keys,
+            "features": {},
+        }
+    )
+
+
+async def tick(request: Request) -> Response:
+    """`POST /v1/functions/{slug}/tick`: let the pending ticks of a cron function fire now."""
+    require_key(request)
+    try:
+        ticks = await executor_of(request).tick(request.path_params["slug"])
+    except FunctionNotFoundError as error:
+        raise HttpError(404, str(error)) from None
+    return envelope(request, {"ticks": ticks})

@@ -1,0 +1,113 @@
+"""What all routes share: bodies of limited size, error JSON, envelopes, keys (executor.md 1.5)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+
+from stepserve_core._signature import hash_signing_key, strip_prefix
+from stepserve_core.executor.moments import to_rfc3339
+
+if TYPE_CHECKING:
+    from stepserve_core.executor.executor import Executor
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Who may do what. `kind` is dev or cloud; empty keys mean that everybody may."""
+
+    kind: str = "dev"
+    signing_keys: Sequence[str] = ()
+    event_keys: Sequence[str] = ()
+
+
+class HttpError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str, *, data: Any = None, plain: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.data = data
+        self.plain = plain
+
+
+def executor_of(request: Request) -> Executor:
+    """Return the executor behind the API."""
+    executor: Executor = request.app.state.executor
+    return executor
+
+
+def access_of(request: Request) -> Access:
+    """Return who may do what."""
+    access: Access = request.app.state.access
+    return access
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Answer with JSON."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def envelope(request: Request, data: object) -> Response:
+    """Answer with `data` and when it was fetched."""
+    fetched_at = to_rfc3339(executor_of(request).clock.now())
+    return json_response({"data": data, "metadata": {"fetched_at": fetched_at}})
+
+
+def error_response(_request: Request, error: Exception) -> Response:
+    """Turn an `HttpError` into the public error JSON."""
+    if not isinstance(error, HttpError):
+        raise error
+    if error.plain:
+        return PlainTextResponse(str(error), error.status)
+    return json_response({"error": str(error), "data": error.data, "status": error.status}, error.status)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read a body without ever holding more than `limit` bytes.
+
+    Raises:
+        HttpError: it is larger, or the client went away.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise HttpError(400, "the request was cut off") from None
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> HttpError:
+    return HttpError(413, f"the request is larger than {limit} bytes")
+
+
+def require_key(request: Request) -> None:
+    """Let only bearers of a signing key pass, where there is one (executor.md 1.5).
+
+    The key itself and its hash are accepted, with and without prefix.
+
+    Raises:
+        HttpError: 401, in plain text.
+    """
+    keys = access_of(request).signing_keys
+    if not keys:
+        return
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = strip_prefix(token.strip()).encode()
+    accepted = [text.encode() for key in keys for text in (strip_prefix(key), hash_signing_key(key))]
+    # Every comparison is made, whatever the ones before gave.
+    matches = [hmac.compare_digest(given, text) for text in accepted]
+    if scheme.lower() != "bearer" or not any(matches):
+        raise HttpError(401, "Authentication failed", plain=True)

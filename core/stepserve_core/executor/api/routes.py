@@ -1,0 +1,71 @@
+"""The routes of the API, and what is added to every response."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepserve_core import _protocol
+from stepserve_core.executor.api import apps, intake, reads
+from stepserve_core.executor.api.http import Access, HttpError, error_response
+from stepserve_core.executor.executor import Executor
+
+ROUTES = [
+    Route("/e/{key:path}", intake.send_events, methods=["POST"]),
+    Route("/invoke/{slug:path}", intake.invoke, methods=["POST"]),
+    Route("/fn/register", apps.register, methods=["POST"]),
+    Route("/health", apps.health, methods=["GET"]),
+    Route("/dev", apps.dev, methods=["GET"]),
+    Route("/v0/runs/{id}/batch", reads.get_batch, methods=["GET"]),
+    Route("/v0/runs/{id}/actions", reads.get_actions, methods=["GET"]),
+    Route("/v1/events", reads.list_events, methods=["GET"]),
+    Route("/v1/events/{id}", reads.get_event, methods=["GET"]),
+    Route("/v1/events/{id}/runs", reads.list_event_runs, methods=["GET"]),
+    Route("/v1/runs/{id}", reads.get_run, methods=["GET"]),
+    Route("/v1/runs/{id}", reads.cancel_run, methods=["DELETE"]),
+    Route("/v1/functions/{slug:path}/tick", apps.tick, methods=["POST"]),
+    Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
+]
+
+
+class ServerKindMiddleware:
+    """Says on every response what kind of server this is (executor.md 1.5)."""
+
+    def __init__(self, app: ASGIApp, kind: str) -> None:
+        self._app = app
+        self._header = (_protocol.SERVER_KIND.encode(), kind.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the header to the response."""
+
+        async def send_with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], self._header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_header)
+
+
+def build_api(executor: Executor, access: Access) -> Starlette:
+    """Return the API of an executor as an ASGI application."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(ServerKindMiddleware, kind=access.kind),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
+                allow_headers=["*"],
+                expose_headers=["Link"],
+                max_age=3600,
+            ),
+        ],
+        exception_handlers={HttpError: error_response},
+    )
+    app.state.executor = executor
+    app.state.access = access
+    return app

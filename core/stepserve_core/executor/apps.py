@@ -1,0 +1,157 @@
+"""Keeping apps in sync: asking each URL to register itself, and again while it is in error (executor.md 1.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from stepserve_core import _protocol
+from stepserve_core._signature import sign
+from stepserve_core.executor import fragments
+from stepserve_core.executor.answers import Reply
+from stepserve_core.executor.executor import Executor
+from stepserve_core.executor.store.apps import App
+from stepserve_core.executor.store.tables import Tables
+from stepserve_core.executor.transport import Transport, TransportError
+
+_log = logging.getLogger(__name__)
+
+TIMEOUT = 10.0
+
+_BY_STATUS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "url_not_found",
+    500: "internal_server_error",
+}
+_CODES_OF_400 = (
+    "invalid_signing_key",
+    "no_functions",
+    "invalid_function",
+    "missing_signing_key",
+    "missing_branch_env_name",
+)
+_ADVICE = {
+    "unauthorized": "does the app have the same signing key as this server?",
+    "forbidden": "is the app in the mode (development or production) of this server?",
+    "url_not_found": "is the path right? apps are usually served at /api/inngest",
+    "internal_server_error": "the app failed; its own log says why",
+    "unreachable": "does the app run, and does it listen at this address?",
+    "unsupported_protocol": "the URL must begin with http:// or https://",
+}
+
+
+class AppSync:
+    """Syncs apps when it starts, then at every interval those in error, and the others too if `poll_healthy`.
+
+    Args:
+        executor: where the apps register.
+        transport: how they are reached.
+        urls: the apps to sync.
+        kind: dev or cloud.
+        signing_key: signs the requests, where there is one.
+        interval: seconds between two rounds.
+        poll_healthy: whether apps without error are asked again, so that changes are seen.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        transport: Transport,
+        *,
+        urls: Sequence[str],
+        kind: str,
+        signing_key: str | None,
+        interval: float = 5.0,
+        poll_healthy: bool = False,
+    ) -> None:
+        self._executor = executor
+        self._transport = transport
+        self._urls = list(urls)
+        self._kind = kind
+        self._signing_key = signing_key
+        self._interval = interval
+        self._poll_healthy = poll_healthy
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Sync until `stop` is called."""
+        await asyncio.gather(*(self.sync(url) for url in self._urls))
+        while not self._stopped.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), self._interval)
+                return
+            await self._round()
+
+    def stop(self) -> None:
+        """End `run` after the round that is under way."""
+        self._stopped.set()
+
+    async def sync(self, url: str) -> str | None:
+        """Ask the app at `url` to register itself; return and store the error code, or None where it worked."""
+        body = fragments.encode({"url": url})
+        headers = {"content-type": "application/json", _protocol.SERVER_KIND: self._kind}
+        if self._signing_key is not None:
+            now = int(self._executor.clock.now())
+            headers["x-inngest-signature"] = sign(body, self._signing_key, now)
+        try:
+            error = error_of(await self._transport.send("PUT", url, headers, body, TIMEOUT))
+        except TransportError as problem:
+            error = "unsupported_protocol" if problem.code == "unsupported_protocol" else "unreachable"
+        await self._note(url, error)
+        return error
+
+    async def _round(self) -> None:
+        apps = await self._executor.read(lambda tables: tables.apps.all())
+        failed = {app.url for app in apps if app.error is not None}
+        healthy = {app.url for app in apps if app.error is None} if self._poll_healthy else set[str]()
+        known = {app.url for app in apps}
+        urls = failed | healthy | {url for url in self._urls if url not in known and self._poll_healthy}
+        await asyncio.gather(*(self.sync(url) for url in sorted(urls) if url.startswith("http")))
+
+    async def _note(self, url: str, error: str | None) -> None:
+        now = self._executor.clock.now()
+        before = await self._executor.store.write(lambda tables: _note(tables, url, error, now))
+        if error is not None and before != error:
+            _log.warning("the app at %s could not be synced (%s): %s", url, error, _ADVICE.get(error, "see its log"))
+        elif error is None and before is not None:
+            _log.info("the app at %s is in sync again", url)
+
+
+def error_of(reply: Reply) -> str | None:
+    """Return the code under which a sync's failure is stored; None where it worked."""
+    if 200 <= reply.status < 300:
+        return None if reply.headers.get(_protocol.SDK) else "not_sdk"
+    if reply.status == 400:
+        return _message_code(reply.body)
+    return _BY_STATUS.get(reply.status, f"http_{reply.status}")
+
+
+def _message_code(body: bytes) -> str:
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return "bad_request"
+    texts = [value for key in ("code", "message", "error") if isinstance(value := fields.get(key), str)]
+    known = next((code for text in texts for code in _CODES_OF_400 if code in text), None)
+    return known or next(iter(texts[1:] or texts), "bad_request")
+
+
+def _note(tables: Tables, url: str, error: str | None, now: float) -> str | None:
+    """Store the outcome; return the error that was stored before."""
+    apps = tables.apps.of_url(url)
+    before = next((app.error for app in apps if app.error is not None), None)
+    if error is None:
+        tables.apps.remove_placeholder(url)
+    elif not apps:
+        placeholder = App(str(uuid.uuid5(uuid.NAMESPACE_OID, url)), "", url, "", "", None, "", error, now)
+        tables.apps.put(placeholder)
+    for app in apps:
+        tables.apps.set_error(app.id, error)
+    return before

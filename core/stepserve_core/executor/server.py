@@ -1,0 +1,231 @@
+"""Serving the executor's API: configuration, ports, start and graceful stop (executor.md 1.1 and 1.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+import uvicorn
+
+from stepserve_core._signature import check_key
+from stepserve_core.errors import ConfigurationError, EventKeyUnspecifiedError, SigningKeyMissingError
+from stepserve_core.executor.api.http import Access
+from stepserve_core.executor.api.routes import build_api
+from stepserve_core.executor.apps import AppSync
+from stepserve_core.executor.clock import Clock
+from stepserve_core.executor.executor import GRACE, Executor
+from stepserve_core.executor.loop import LoopSettings
+from stepserve_core.executor.store.store import Store
+from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
+
+DEFAULT_PORT = 8288
+_PORTS_TRIED = 100
+
+
+class PortInUseError(ConfigurationError):
+    """The port of the API is taken."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """How to serve.
+
+    Args:
+        kind: "dev" (no keys, a busy port moves up by one) or "cloud" (keys required, the port as given).
+        host: the address to listen at.
+        port: the port; 0 takes a free one.
+        sdk_urls: apps to sync.
+        database: the file; None keeps everything in memory.
+        synchronous: FULL survives loss of power, NORMAL the death of the process.
+        signing_key, signing_key_fallback: what signs calls, and what bearers may show.
+        event_keys: what senders of events may show.
+        retry_interval: fixed seconds between attempts, in place of the backoff table.
+        poll: whether healthy apps are synced again at each interval; by default in dev.
+        poll_interval: seconds between two rounds of syncs.
+        call_timeout: seconds that a call to an app may take.
+        concurrency: calls under way at once.
+        grace: seconds that calls in flight are given at the end.
+    """
+
+    kind: str = "dev"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    sdk_urls: Sequence[str] = ()
+    database: str | None = None
+    synchronous: str = "FULL"
+    signing_key: str | None = None
+    signing_key_fallback: str | None = None
+    event_keys: Sequence[str] = ()
+    retry_interval: float | None = None
+    poll: bool | None = None
+    poll_interval: float = 5.0
+    call_timeout: float = DEFAULT_TIMEOUT
+    concurrency: int = 100
+    grace: float = GRACE
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigurationError: with the flag or variable that sets the value.
+        """
+        if self.kind not in ("dev", "cloud"):
+            raise ConfigurationError(f"kind must be dev or cloud, not {self.kind!r}")
+        if self.kind == "cloud" and not self.signing_key:
+            raise SigningKeyMissingError("a signing key is required: --signing-key or INNGEST_SIGNING_KEY")
+        if self.kind == "cloud" and not any(self.event_keys):
+            raise EventKeyUnspecifiedError("at least one event key is required: --event-key or INNGEST_EVENT_KEY")
+        if self.signing_key:
+            check_key(self.signing_key, "--signing-key (INNGEST_SIGNING_KEY)")
+        if self.signing_key_fallback:
+            check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
+        if not 0 <= self.port <= 65535:
+            raise ConfigurationError(f"--port must lie between 0 and 65535, not {self.port}")
+        if self.concurrency < 1:
+            raise ConfigurationError("the number of calls under way at once must be at least 1 (--queue-workers)")
+
+    @property
+    def access(self) -> Access:
+        """Who may do what."""
+        keys = [key for key in (self.signing_key, self.signing_key_fallback) if key]
+        return Access(self.kind, keys, [key for key in self.event_keys if key])
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningServer:
+    """A server that runs. `finished` is set when its listener has ended."""
+
+    url: str
+    port: int
+    executor: Executor
+    finished: asyncio.Event
+
+
+@contextlib.asynccontextmanager
+async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncIterator[RunningServer]:
+    """Serve inside the running loop until the block is left; then stop gracefully.
+
+    Raises:
+        ConfigurationError: a setting, the port, or the database cannot be used.
+    """
+    config.check()
+    listener = bind(config)
+    try:
+        settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
+        executor = Executor(Store(config.database, synchronous=config.synchronous), clock=clock, settings=settings)
+    except BaseException:
+        listener.close()
+        raise
+    server = _Server(
+        uvicorn.Config(
+            build_api(executor, config.access),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(config.grace)),
+        )
+    )
+    sync = AppSync(
+        executor,
+        sync_transport := HttpTransport(),
+        urls=config.sdk_urls,
+        kind=config.kind,
+        signing_key=config.signing_key,
+        interval=config.poll_interval,
+        poll_healthy=config.kind == "dev" if config.poll is None else config.poll,
+    )
+    finished = asyncio.Event()
+    await executor.start()
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listener])),
+        asyncio.create_task(sync.run()),
+    ]
+    tasks[0].add_done_callback(lambda _: finished.set())
+    try:
+        await server.listening.wait()
+        port: int = listener.getsockname()[1]
+        host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104 - read, not bound
+        yield RunningServer(f"http://{host}:{port}", port, executor, finished)
+    finally:
+        server.should_exit = True
+        sync.stop()
+        await asyncio.gather(*tasks)
+        await sync_transport.close()
+        await executor.stop(config.grace)
+
+
+def run(config: ServerConfig, on_started: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. `on_started` is told the URL; by default it is written to stderr.
+
+    Raises:
+        ConfigurationError: as `serving`.
+    """
+    asyncio.run(_run(config, on_started or _say))
+
+
+def _say(url: str) -> None:
+    sys.stderr.write(f"stepserve listens at {url}\n")
+    sys.stderr.flush()
+
+
+async def _run(config: ServerConfig, on_started: Callable[[str], None]) -> None:
+    async with serving(config) as server:
+        loop = asyncio.get_running_loop()
+        stop = server.finished
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
+                loop.add_signal_handler(number, stop.set)
+        on_started(server.url)
+        await stop.wait()
+
+
+def bind(config: ServerConfig) -> socket.socket:
+    """Return a listening socket. In dev a busy port moves up by one until a free one is found.
+
+    Raises:
+        PortInUseError: the port is taken, or every one that was tried.
+    """
+    tried = _PORTS_TRIED if config.kind == "dev" and config.port else 1
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    for port in range(config.port, min(config.port + tried, 65536)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((config.host, port))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(f"cannot listen at {config.host}:{port} (--host, --port): {error}") from None
+        else:
+            listener.setblocking(False)
+            return listener
+    raise PortInUseError(f"port {config.port} is in use; choose another one with --port")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its signal handlers (they are ours), and able to say when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
