@@ -13,7 +13,7 @@ import msgspec
 
 from stepserve_core import _durations, _failure, _http, _protocol
 from stepserve_core._context import Context, ContextSync
-from stepserve_core._engine import Abort, Interrupt, Memo, Report, Run, read_memo
+from stepserve_core._engine import Abort, Interrupt, Report, Run, read_memo
 from stepserve_core._event import Event, decode_event
 from stepserve_core._logger import ReplayLogger
 from stepserve_core._middleware import (
@@ -102,10 +102,11 @@ class _Execution:
 
         def build(run: Run) -> Context | ContextSync:
             sender = EventSender(served.client, self._runtime, self._middleware)
+            events = _Events(call)
             fields: dict[str, Any] = {
                 "attempt": call.ctx.attempt,
-                "event": lambda: _read_event(call.event),
-                "events": lambda: _read_events(call, context),
+                "event": events.first,
+                "events": events.all,
                 "job_id": served.request.headers.get(_protocol.JOB_ID) or None,
                 "logger": self._logger,
                 "request_id": served.request.headers.get(_protocol.REQUEST_ID) or None,
@@ -123,7 +124,7 @@ class _Execution:
     async def _run(self, build: Callable[[Run], Context | ContextSync], memos: dict[str, Any]) -> _Outcome:
         transforming = self._middleware is not None and self._middleware.uses("transform_input")
         if transforming:
-            memos = {hashed: Memo(*read_memo(raw)) for hashed, raw in memos.items()}
+            memos = {hashed: read_memo(memo) for hashed, memo in memos.items()}
         run = self._make_run(memos)
         context = build(run)
         if transforming and self._middleware is not None:
@@ -141,8 +142,7 @@ class _Execution:
         except Exception as error:
             return _Outcome(error=_failure.sole_cause(error))
         finally:
-            if run.closed is None:
-                run.close()
+            run.close()
         return _Outcome(output=output)
 
     def _make_run(self, memos: dict[str, Any]) -> Run:
@@ -150,7 +150,7 @@ class _Execution:
         return Run(
             self._runtime,
             memos,
-            stack=ctx.stack.stack or [],
+            finished=self._served.call.finished,
             target=self._served.target,
             plan_only=ctx.disable_immediate_execution,
             last_attempt=ctx.max_attempts is not None and ctx.attempt + 1 >= ctx.max_attempts,
@@ -244,17 +244,28 @@ class _Execution:
 
 def _read_event(raw: msgspec.Raw) -> Event:
     try:
-        return decode_event(bytes(raw), Event)
+        return decode_event(raw, Event)
     except msgspec.ValidationError as error:
         raise BodyInvalidError(f"the request body is not as the protocol has it: event: {error}") from None
 
 
-def _read_events(call: Call, context: Context | ContextSync) -> list[Event]:
-    # Most runs have one event, sent twice; decoding megabytes once is enough.
-    raws = call.events or [call.event]
-    if len(raws) == 1 and bytes(raws[0]) == bytes(call.event):
-        return [context.event]
-    return [_read_event(raw) for raw in raws]
+class _Events:
+    """The events of a call, decoded when they are asked for, and only once where one event came twice."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._first: Event | None = None
+
+    def first(self) -> Event:
+        if self._first is None:
+            self._first = _read_event(self._call.event)
+        return self._first
+
+    def all(self) -> list[Event]:
+        raws = self._call.events or [self._call.event]
+        if len(raws) == 1 and memoryview(raws[0]) == memoryview(self._call.event):
+            return [self.first()]
+        return [_read_event(raw) for raw in raws]
 
 
 async def _fetch_state(client: Inngest, runtime: Runtime, call: Call) -> None:
@@ -283,6 +294,6 @@ async def _fetch_state(client: Inngest, runtime: Runtime, call: Call) -> None:
 
     events, memos = await runtime.gather(
         lambda: get("batch", list[msgspec.Raw], "batch data is not an array"),
-        lambda: get("actions", dict[str, msgspec.Raw], "step data is not an object"),
+        lambda: get("actions", dict[str, Any], "step data is not an object"),
     )
     call.events, call.steps = events, memos

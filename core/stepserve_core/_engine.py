@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn, Protocol
 import msgspec
 
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland, hash_step_id
-from stepserve_core._serialize import decode
 from stepserve_core.errors import (
     NonRetriableError,
     RetryAfterError,
@@ -138,13 +137,17 @@ class RunRuntime(Protocol):
 
 
 class Memo:
-    """A memo that middleware may read and change: `data` or `error` is set."""
+    """A memo that was read: the data, or the error that the step ended with.
 
-    __slots__ = ("data", "error")
+    `args` are new arguments, for a step that shall run again with edited input and has not done so yet.
+    """
 
-    def __init__(self, data: object = None, error: StepError | None = None) -> None:
+    __slots__ = ("args", "data", "error")
+
+    def __init__(self, data: object = None, error: StepError | None = None, args: list[object] | None = None) -> None:
         self.data = data
         self.error = error
+        self.args = args
 
 
 _inside_step: ContextVar[Run | None] = ContextVar("stepserve_inside_step", default=None)
@@ -155,8 +158,8 @@ class Run:
     """One call of a function: its memos, and the verdict on every step that it reaches.
 
     Args:
-        memos: hashed id to the JSON text of a memo, or to a `Memo` that middleware has seen.
-        stack: the hashed ids in the order in which they finished.
+        memos: hashed id to the memo as it came, or to a `Memo` that middleware has seen.
+        finished: gives the hashed ids in the order in which they finished.
         target: the hashed id of the one step to execute, if the server asks for one (6.3).
         plan_only: do not execute a step that is not targeted (`disable_immediate_execution`).
         last_attempt: an error of a step is final now.
@@ -166,27 +169,27 @@ class Run:
     def __init__(
         self,
         runtime: RunRuntime,
-        memos: dict[str, msgspec.Raw] | dict[str, Memo],
+        memos: dict[str, Any],
         *,
-        stack: list[str],
+        finished: Callable[[], list[str]],
         target: str | None = None,
         plan_only: bool = False,
         last_attempt: bool = False,
         on_new_code: Callable[[], Awaitable[None]],
     ) -> None:
         self.runtime = runtime
-        self.stack = stack
+        self.finished = finished
         # Whatever is targeted but already done leaves the run free to go on to what comes next (6.3).
         self.target = None if target in memos else target
         self.plan_only = plan_only
-        self.closed: Callable[[str], BaseException] | None = None
         self.new_code_due = not memos
-        self._memos: dict[str, Any] = memos
+        self.memos = memos
         self._last_attempt = last_attempt
         self._on_new_code = on_new_code
         self._started_new_code = False
+        self._refusal: Callable[[str], BaseException] | None = None
+        self._is_guarded = False  # a step is being executed, or the function has ended: steps may have to be refused
         self._uses: dict[str, int] = {}
-        self._seen: set[str] = set()
         self.edited_input: dict[str, list[object]] = {}
 
     def identify(self, step_id: str) -> tuple[str, int | None]:
@@ -196,20 +199,27 @@ class Run:
             NestedStepInterrupt: another step of this run is being executed around this one (6.6).
             StepOutsideFunctionError: the function has ended.
         """
-        if self.closed is not None:
-            raise self.closed(step_id)
+        if self._is_guarded:
+            self._refuse(step_id)
+        uses = self._uses
+        if step_id not in uses:
+            uses[step_id] = 1
+            return hash_step_id(step_id), None
+        return self._identify_repeat(step_id)
+
+    def _refuse(self, step_id: str) -> None:
+        if self._refusal is not None:
+            raise self._refusal(step_id)
         if _inside_step.get() is self:
             raise NestedStepInterrupt
-        if not isinstance(step_id, str):
-            raise TypeError(f"a step id is text, not {type(step_id).__name__}: step.run('charge', …)")
-        count = self._uses.get(step_id, 0)
-        hashed = hash_step_id(f"{step_id}:{count}" if count else step_id)
-        while hashed in self._seen:  # the repeat of "a" must not collide with a step that the user named "a:1"
-            count += 1
-            hashed = hash_step_id(f"{step_id}:{count}")
-        self._uses[step_id] = count + 1
-        self._seen.add(hashed)
-        return hashed, count or None
+
+    def _identify_repeat(self, step_id: str) -> tuple[str, int]:
+        index = self._uses[step_id]
+        while f"{step_id}:{index}" in self._uses:  # the repeat of "a" must not collide with a step named "a:1"
+            index += 1
+        self._uses[step_id] = index + 1
+        self._uses[f"{step_id}:{index}"] = 1
+        return hash_step_id(f"{step_id}:{index}"), index
 
     def recall(self, hashed: str) -> object:
         """Return the memoised result of a step, or MISSING.
@@ -217,21 +227,21 @@ class Run:
         Raises:
             StepError: the step failed for good.
         """
-        memo = self._memos.pop(hashed, MISSING)
+        memo = self.memos.pop(hashed, MISSING)
         if memo is MISSING:
             return MISSING
-        if not self._memos and not self._started_new_code:
+        if not self.memos and not self._started_new_code:
             self.new_code_due = True
-        if isinstance(memo, Memo):
-            value, error = memo.data, memo.error
-        else:
-            value, error = read_memo(memo)
-            if error is None and type(value) is EditedInput:
-                self.edited_input[hashed] = value.args
-                return MISSING
-        if error is not None:
-            raise error
-        return value
+        if type(memo) is dict and len(memo) == 1 and "data" in memo:
+            return memo["data"]
+        if type(memo) is not Memo:
+            memo = read_memo(memo)
+        if memo.args is not None:
+            self.edited_input[hashed] = memo.args
+            return MISSING
+        if memo.error is not None:
+            raise memo.error
+        return memo.data
 
     async def start_new_code(self) -> None:
         """Tell middleware, once, that from here on the function does something new."""
@@ -287,6 +297,7 @@ class Run:
         assert found.handler is not None
         args = self.edited_input.get(found.hashed, found.args)
         token = _inside_step.set(self)
+        self._is_guarded = True
         try:
             output = await self.runtime.call(found.handler, *args)
         except NestedStepInterrupt:
@@ -297,6 +308,7 @@ class Run:
         except Exception as error:
             return self._failure(found, error)
         finally:
+            self._is_guarded = self._refusal is not None
             _inside_step.reset(token)
         return Report(_op(found, Opcode.STEP_RUN), output=output, output_type=found.output_type)
 
@@ -339,13 +351,10 @@ class Run:
                 "the function ended without reaching the step that the server asked for; did its code change?"
             )
 
-    def has_memo(self, hashed: str) -> bool:
-        """Say whether a step is memoised."""
-        return hashed in self._memos
-
     def close(self, refusal: Callable[[str], BaseException] | None = None) -> None:
-        """Refuse steps from now on."""
-        self.closed = refusal or _outside_function
+        """Refuse steps from now on, for the reason that was given first."""
+        self._refusal = self._refusal or refusal or _outside_function
+        self._is_guarded = True
 
 
 class NestedStepsError(NonRetriableError):
@@ -360,35 +369,23 @@ class NestedStepsError(NonRetriableError):
         return "CodedError"
 
 
-class EditedInput:
-    """The memo of a step that was given new arguments for a re-run and has not run yet (5.3)."""
+def read_memo(value: object) -> Memo:
+    """Return what a memo holds (5.3).
 
-    __slots__ = ("args",)
-
-    def __init__(self, args: list[object]) -> None:
-        self.args = args
-
-
-def read_memo(raw: bytes | msgspec.Raw) -> tuple[object, StepError | None]:
-    """Return the value and the error that a memo's JSON text holds (5.3).
-
-    An object is a wrapper if it has no keys but `data` and `error`; anything else is the value itself.
+    An object is a wrapper if it has no keys but `data` and `error`, or just `input`; anything else is the value itself.
     """
-    value = decode(raw)
     if type(value) is not dict:
-        return value, None
-    if len(value) == 1:
-        if "data" in value:
-            return value["data"], None
-        if "input" in value and isinstance(value["input"], list):
-            return EditedInput(value["input"]), None
-    if value.keys() <= {"data", "error"}:
-        error = value.get("error")
-        if error is None:
-            return value.get("data"), None
-        if isinstance(error, dict) and isinstance(error.get("message"), str):
-            return None, _step_error(error)
-    return value, None
+        return Memo(value)
+    if value.keys() == {"input"} and isinstance(value["input"], list):
+        return Memo(args=value["input"])
+    if not value.keys() <= {"data", "error"}:
+        return Memo(value)
+    error = value.get("error")
+    if error is None:
+        return Memo(value.get("data"))
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return Memo(error=_step_error(error))
+    return Memo(value)
 
 
 def _step_error(error: Mapping[str, Any]) -> StepError:

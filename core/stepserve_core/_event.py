@@ -65,9 +65,9 @@ class Event(msgspec.Struct, kw_only=True):
         return {"name": self.name, "data": self.data, "id": self.id, "ts": self.ts}
 
 
-def decode_event(raw: bytes | str, cls: type[EventT]) -> EventT:
+def decode_event(raw: bytes | str | msgspec.Raw, cls: type[EventT]) -> EventT:
     """Decode the JSON text of an event; null or missing fields get their defaults (5.2)."""
-    wire = msgspec.json.decode(raw, type=_WireEvent)
+    wire = _decode_wire(raw)
     return cls(name=wire.name, data=wire.data or {}, id=wire.id or "", ts=wire.ts or 0)
 
 
@@ -76,3 +76,6 @@ class _WireEvent(msgspec.Struct):
     data: dict[str, Any] | None = None
     id: str | None = None
     ts: int | None = None
+
+
+_decode_wire = msgspec.json.Decoder(_WireEvent).decode

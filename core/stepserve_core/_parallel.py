@@ -19,6 +19,10 @@ from typing import Any, NoReturn
 from stepserve_core._engine import Found, Interrupt, Report, Run, Verdict
 from stepserve_core.errors import StepUnexpectedError
 
+LONE_TURNS = 3
+"""Turns of the loop without news after which we act while only the function's own task has reached steps: tasks
+that it made begin in the first, and tasks that these made in the second."""
+
 QUIET_TURNS = 6
 """Turns of the loop without news after which we act. A wake-up passes through a task, its waiter (gather, a
 task group) and the task that awaits that: three turns, and twice that for a group inside a group."""
@@ -32,6 +36,10 @@ CLEANUP_PATIENCE = 10.0
 _logger = logging.getLogger("stepserve")
 
 
+class FunctionCancelledError(Exception):
+    """The function let a cancellation that it caused itself escape."""
+
+
 class _Parked:
     __slots__ = ("found", "future")
 
@@ -43,15 +51,19 @@ class _Parked:
 class Discovery:
     """What one call of an async function has reached so far, and the decision about it."""
 
+    current_task = staticmethod(asyncio.current_task)
+
     def __init__(self, run: Run) -> None:
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[list[Report] | None] = self._loop.create_future()
-        self._main: asyncio.Task[Any] | None = None
+        self.main: asyncio.Task[Any] | None = None
+        """The function's own task."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[_Parked] = []
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order: dict[str, int] | None = None
+        self.order: dict[str, int] | None = None
+        """The position of each memo in the order of release; None as long as only the main task uses steps."""
         self._quiet_turns = 0
         self._ticking = False
         self._acting = False
@@ -63,39 +75,29 @@ class Discovery:
         Raises:
             Interrupt: there is something to report.
         """
-        self._main = self._loop.create_task(body(context))
-        self._main.add_done_callback(self._function_ended)
+        self.main = self._loop.create_task(body(context))
+        self.main.add_done_callback(self._function_ended)
         try:
             reports = await self._end
         finally:
             await self._clean_up()
+            # Free the function's frames, and the event in them, now; not when the garbage collector comes by.
+            main, self.main = self.main, None
         if reports is not None:
             raise Interrupt(reports)
-        if self._main.cancelled():
-            raise asyncio.CancelledError("the function cancelled itself")
-        return self._main.result()
-
-    def current_task(self) -> asyncio.Task[Any] | None:
-        """Return the running task."""
-        return asyncio.current_task(self._loop)
-
-    def recalls_in_order(self) -> bool:
-        """Say whether memos have to be released in order, and note which task asks."""
-        task = self.current_task()
-        if task is self._main:
-            return self._order is not None
-        if task is not None:
-            self._tasks.add(task)
-        if self._order is None:
-            self._order = {hashed: position for position, hashed in enumerate(self._run.stack)}
-        return True
+        if main.cancelled():
+            raise FunctionCancelledError("the function was cancelled from within")
+        return main.result()
 
     async def wait_for_turn(self, hashed: str) -> None:
-        """Wait until the memo of `hashed` may be seen."""
-        order = self._order or {}
+        """Wait until the memo of `hashed` may be seen; from now on, all memos are released in order."""
+        self._note_task()
+        if self.order is None:
+            self.order = {finished: position for position, finished in enumerate(self._run.finished())}
         future: asyncio.Future[None] = self._loop.create_future()
         # The length keeps apart two memos that the stack does not list, in the order in which they were asked for.
-        heapq.heappush(self._recalled, (order.get(hashed, len(order)), len(self._recalled), future))
+        position = self.order.get(hashed, len(self.order))
+        heapq.heappush(self._recalled, (position, len(self._recalled), future))
         self._stir()
         await future
 
@@ -119,13 +121,16 @@ class Discovery:
         raise AssertionError("a future that nobody resolves was resolved")
 
     async def _park(self, found: list[Found]) -> Verdict:
-        task = self.current_task()
-        if task is not None and task is not self._main:
-            self._tasks.add(task)
+        self._note_task()
         future: asyncio.Future[Verdict] = self._loop.create_future()
         self._parked.append(_Parked(found, future))
         self._stir()
         return await future
+
+    def _note_task(self) -> None:
+        task = asyncio.current_task()
+        if task is not None and task is not self.main:
+            self._tasks.add(task)
 
     def step_failed(self) -> None:
         """Go on deciding: a step raised into the function, which may have caught it."""
@@ -144,7 +149,7 @@ class Discovery:
             self._ticking = False
             return
         self._quiet_turns += 1
-        if self._quiet_turns < QUIET_TURNS:
+        if self._quiet_turns < (QUIET_TURNS if self._tasks else LONE_TURNS):
             self._loop.call_soon(self._tick)
         elif self._recalled:
             self._release_next()
@@ -205,18 +210,24 @@ class Discovery:
         """Cancel what is parked, let `finally` blocks run, and refuse the steps that they would start."""
         if self._patience is not None:
             self._patience.cancel()
-        if self._main is None or (self._main.done() and not self._tasks):
+        if self.main is None or (self.main.done() and not self._tasks):
             return
         self._run.close(
             lambda step_id: asyncio.CancelledError(f"step {step_id!r} came after the function was interrupted")
         )
-        tasks = [task for task in (self._main, *self._tasks) if not task.done()]
+        tasks = [task for task in (self.main, *self._tasks) if not task.done()]
         for task in tasks:
             task.cancel()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=CLEANUP_PATIENCE)
-            if late:
-                _logger.warning("an interrupted function is still busy cleaning up after %s seconds", CLEANUP_PATIENCE)
-        for task in (self._main, *self._tasks):
+        await self._settle(tasks)
+        for task in (self.main, *self._tasks):
             if task.done() and not task.cancelled():
                 task.exception()  # seen, so that asyncio does not complain about an error nobody fetched
+
+    async def _settle(self, tasks: list[asyncio.Task[Any]]) -> None:
+        for _ in range(LONE_TURNS):  # nearly all end at once; only others are worth a timer
+            await asyncio.sleep(0)
+            if all(task.done() for task in tasks):
+                return
+        _, late = await asyncio.wait(tasks, timeout=CLEANUP_PATIENCE)
+        if late:
+            _logger.warning("an interrupted function is still busy cleaning up after %s seconds", CLEANUP_PATIENCE)

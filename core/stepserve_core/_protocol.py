@@ -73,9 +73,9 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Stack(msgspec.Struct, frozen=True):
-    """The hashed ids of finished steps, in the order in which they finished."""
+    """The hashed ids of finished steps, in the order in which they finished; only parallel steps need to read it."""
 
-    stack: list[str] | None = None
+    stack: msgspec.Raw = msgspec.Raw(b"null")
     current: int = 0
 
 
@@ -91,19 +91,31 @@ class CallContext(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct):
-    """The body of a call. Events and memos stay undecoded until somebody asks for them."""
+    """The body of a call. Events stay undecoded until somebody asks for them.
+
+    Memos are decoded with the body: nearly all of them are asked for, and one pass over them takes half the time
+    of a thousand small ones.
+    """
 
     ctx: CallContext
     event: msgspec.Raw
-    steps: dict[str, msgspec.Raw]
+    steps: dict[str, Any]
     use_api: bool
     events: list[msgspec.Raw] | None = None
 
+    def finished(self) -> list[str]:
+        """Return the hashed ids of finished steps, in the order in which they finished.
 
-def _decoder(shape: Any) -> Callable[[bytes], Any]:
+        Raises:
+            BodyInvalidError: they are not a list of texts.
+        """
+        return _decode_stack(self.ctx.stack.stack) or []
+
+
+def _decoder(shape: Any) -> Callable[[bytes | msgspec.Raw], Any]:
     decode = msgspec.json.Decoder(shape).decode
 
-    def decode_or_refuse(body: bytes) -> Any:
+    def decode_or_refuse(body: bytes | msgspec.Raw) -> Any:
         try:
             return decode(body)
         except msgspec.ValidationError as error:
@@ -117,6 +129,7 @@ def _decoder(shape: Any) -> Callable[[bytes], Any]:
 
 
 _decode_call = _decoder(Call)
+_decode_stack = _decoder(list[str] | None)
 _decode_sync = _decoder(dict[str, Any])
 
 

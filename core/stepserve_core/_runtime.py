@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NOTHING: Any = None
+
 THREAD_POOL_VARIABLE = "INNGEST_THREAD_POOL_MAX_WORKERS"
 
 
@@ -104,7 +106,7 @@ class AsyncRuntime:
     is_async = True
 
     def __init__(self) -> None:
-        self._discovery: Discovery | None = None
+        self.discovery: Discovery = _NOTHING  # set while a function is being executed
 
     async def call(self, function: Callable[..., Any], *args: object) -> Any:
         """Call `function`, and await what it returns if that can be awaited."""
@@ -127,8 +129,8 @@ class AsyncRuntime:
         """Run a user's function in a task of its own, until it ends or has something to report."""
         from stepserve_core._parallel import Discovery  # noqa: PLC0415
 
-        self._discovery = Discovery(run)
-        return await self._discovery.execute(body, context)
+        self.discovery = Discovery(run)
+        return await self.discovery.execute(body, context)
 
     async def choose(self, run: Run, found: Found) -> Verdict:
         """Wait until it is clear what else the function reaches."""
@@ -145,11 +147,6 @@ class AsyncRuntime:
         del run
         await self.discovery.park_group(found)
 
-    async def wait_for_turn(self, run: Run, hashed: str) -> None:
-        """Wait until the memo of `hashed` may be seen; at once, as long as the function has one task only."""
-        if self.discovery.recalls_in_order() and run.has_memo(hashed):
-            await self.discovery.wait_for_turn(hashed)
-
     def resume(self) -> None:
         """Go on deciding about other steps."""
         self.discovery.step_failed()
@@ -157,12 +154,6 @@ class AsyncRuntime:
     def owner(self) -> object:
         """Return the running task."""
         return self.discovery.current_task()
-
-    @property
-    def discovery(self) -> Discovery:
-        """The steps found so far by the function that is being executed."""
-        assert self._discovery is not None
-        return self._discovery
 
 
 Runtime = SyncRuntime | AsyncRuntime

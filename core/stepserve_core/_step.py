@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -60,7 +60,6 @@ class _Ask(NamedTuple):
     handler: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
     output_type: object = UNSET
-    read: Read | None = None
 
 
 class _Steps:
@@ -79,10 +78,10 @@ class _Steps:
         return lambda memo: serializer.deserialize(memo, output_type)
 
     def _ask_run(self, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> _Ask:
-        return _Ask(Opcode.STEP_RUN, None, None, handler, args, output_type, self._typed(output_type))
+        return _Ask(Opcode.STEP_RUN, None, None, handler, args, output_type)
 
     def _ask_sleep(self, until: datetime.datetime) -> _Ask:
-        return _Ask(Opcode.SLEEP, _durations.to_iso(until), read=_nothing)
+        return _Ask(Opcode.SLEEP, _durations.to_iso(until))
 
     def _ask_sleep_for(self, duration: Duration) -> _Ask:
         delta = datetime.timedelta(milliseconds=_durations.to_milliseconds(duration))
@@ -90,7 +89,7 @@ class _Steps:
 
     def _ask_wait(self, event: str, if_exp: str | None, timeout: Duration) -> _Ask:
         opts: dict[str, object] = {"if": if_exp, "timeout": _durations.to_text(timeout)}
-        return _Ask(Opcode.WAIT_FOR_EVENT, event, opts, read=_read_event)
+        return _Ask(Opcode.WAIT_FOR_EVENT, event, opts)
 
     def _ask_invoke(
         self,
@@ -98,20 +97,19 @@ class _Steps:
         data: Mapping[str, object] | None,
         timeout: Duration | None,
         v: str | None,
-        output_type: object = UNSET,
     ) -> _Ask:
         opts: dict[str, object] = {
             "function_id": function_id,
             "payload": {"data": data, "v": v},
             "timeout": None if timeout is None else _durations.to_text(timeout),
         }
-        return _Ask(Opcode.INVOKE_FUNCTION, None, opts, read=self._typed(output_type))
+        return _Ask(Opcode.INVOKE_FUNCTION, None, opts)
 
     def _ask_invoke_function(
         self, function: Function[Any], data: Mapping[str, object] | None, timeout: Duration | None, v: str | None
     ) -> _Ask:
         function_id = f"{self._client.app_id}-{function.local_id}"
-        return self._ask_invoke(function_id, data, timeout, v, function.output_type)
+        return self._ask_invoke(function_id, data, timeout, v)
 
     def _ask_invoke_id(
         self,
@@ -142,9 +140,10 @@ class _Steps:
 class StepSync(_Steps):
     """The steps of a `def` function. Every method may raise `StepError`."""
 
-    def __init__(self, run: Run, client: Inngest, sender: EventSender) -> None:
-        super().__init__(run, client, sender)
-        self.ai = AISync(self._reach, self._ask_infer)
+    @property
+    def ai(self) -> AISync:
+        """Steps in which the server calls a model."""
+        return AISync(self._reach, self._ask_infer)
 
     def run(
         self,
@@ -154,7 +153,13 @@ class StepSync(_Steps):
         output_type: object = UNSET,
     ) -> T:
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
-        return self._reach(step_id, self._ask_run(handler, handler_args, output_type))  # type: ignore[no-any-return]
+        run = self._run
+        hashed, index = run.identify(step_id)
+        value: Any = run.recall(hashed)
+        if value is MISSING or run.new_code_due or output_type is not UNSET:  # rare; memos take no further call
+            ask = self._ask_run, handler, handler_args, output_type
+            value = self._act(step_id, hashed, index, value, self._typed(output_type), *ask)
+        return cast("T", value)
 
     def invoke(
         self,
@@ -166,7 +171,8 @@ class StepSync(_Steps):
         v: str | None = None,
     ) -> T:
         """Run another function of this app and return its result. `timeout`: at most a year, which is the default."""
-        return self._reach(step_id, self._ask_invoke_function(function, data, timeout, v))  # type: ignore[no-any-return]
+        read = self._typed(function.output_type)
+        return self._reach(step_id, read, self._ask_invoke_function, function, data, timeout, v)  # type: ignore[no-any-return]
 
     def invoke_by_id(
         self,
@@ -179,36 +185,47 @@ class StepSync(_Steps):
         v: str | None = None,
     ) -> object:
         """Run a function by its id, perhaps of another app, and return its result."""
-        return self._reach(step_id, self._ask_invoke_id(app_id, function_id, data, timeout, v))
+        return self._reach(step_id, None, self._ask_invoke_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
         """Send events once; return their ids."""
-        return self._reach(step_id, self._ask_send(events))  # type: ignore[no-any-return]
+        return self._reach(step_id, None, self._ask_send, events)  # type: ignore[no-any-return]
 
     def sleep(self, step_id: str, duration: Duration) -> None:
         """Go on after `duration`: milliseconds, a timedelta, or text such as "3d"."""
-        self._reach(step_id, self._ask_sleep_for(duration))
+        self._reach(step_id, _nothing, self._ask_sleep_for, duration)
 
     def sleep_until(self, step_id: str, until: datetime.datetime) -> None:
         """Go on at `until`."""
-        self._reach(step_id, self._ask_sleep(until))
+        self._reach(step_id, _nothing, self._ask_sleep, until)
 
     def wait_for_event(self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration) -> Event | None:
         """Go on when `event` comes for which `if_exp` is true; return it, or None after `timeout`.
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.
         """
-        return self._reach(step_id, self._ask_wait(event, if_exp, timeout))  # type: ignore[no-any-return]
+        return self._reach(step_id, _read_event, self._ask_wait, event, if_exp, timeout)  # type: ignore[no-any-return]
 
-    def _reach(self, step_id: str, ask: _Ask) -> Any:
+    def _reach(self, step_id: str, read: Read | None, ask: Callable[..., _Ask], *args: object) -> Any:
+        hashed, index = self._run.identify(step_id)
+        return self._act(step_id, hashed, index, self._run.recall(hashed), read, ask, *args)
+
+    def _act(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        value: object,
+        read: Read | None,
+        ask: Callable[..., _Ask],
+        *args: object,
+    ) -> Any:
         run = self._run
-        hashed, index = run.identify(step_id)
-        value = run.recall(hashed)
         if run.new_code_due:
             run_sync(run.start_new_code())
         if value is MISSING:
-            run_sync(run.reach(_found(step_id, hashed, index, ask)))
-        return value if ask.read is None else ask.read(value)
+            run_sync(run.reach(_found(step_id, hashed, index, ask(*args))))
+        return value if read is None else read(value)
 
 
 class Step(_Steps):
@@ -216,7 +233,13 @@ class Step(_Steps):
 
     def __init__(self, run: Run, client: Inngest, sender: EventSender) -> None:
         super().__init__(run, client, sender)
-        self.ai = AI(self._reach, self._ask_infer)
+        assert isinstance(run.runtime, AsyncRuntime)
+        self._runtime = run.runtime
+
+    @property
+    def ai(self) -> AI:
+        """Steps in which the server calls a model."""
+        return AI(self._reach, self._ask_infer)
 
     @overload
     def run(
@@ -244,7 +267,7 @@ class Step(_Steps):
         output_type: object = UNSET,
     ) -> Coroutine[Any, Any, Any]:
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
-        return self._reach(step_id, self._ask_run(handler, handler_args, output_type))
+        return self._reach(step_id, self._typed(output_type), self._ask_run, handler, handler_args, output_type)
 
     def invoke(
         self,
@@ -256,7 +279,9 @@ class Step(_Steps):
         v: str | None = None,
     ) -> Coroutine[Any, Any, T]:
         """Run another function of this app and return its result. `timeout`: at most a year, which is the default."""
-        return self._reach(step_id, self._ask_invoke_function(function, data, timeout, v))
+        return self._reach(
+            step_id, self._typed(function.output_type), self._ask_invoke_function, function, data, timeout, v
+        )
 
     def invoke_by_id(
         self,
@@ -269,19 +294,19 @@ class Step(_Steps):
         v: str | None = None,
     ) -> Coroutine[Any, Any, object]:
         """Run a function by its id, perhaps of another app, and return its result."""
-        return self._reach(step_id, self._ask_invoke_id(app_id, function_id, data, timeout, v))
+        return self._reach(step_id, None, self._ask_invoke_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event | list[Event]) -> Coroutine[Any, Any, list[str]]:
         """Send events once; return their ids."""
-        return self._reach(step_id, self._ask_send(events))
+        return self._reach(step_id, None, self._ask_send, events)
 
     def sleep(self, step_id: str, duration: Duration) -> Coroutine[Any, Any, None]:
         """Go on after `duration`: milliseconds, a timedelta, or text such as "3d"."""
-        return self._reach(step_id, self._ask_sleep_for(duration))
+        return self._reach(step_id, _nothing, self._ask_sleep_for, duration)
 
     def sleep_until(self, step_id: str, until: datetime.datetime) -> Coroutine[Any, Any, None]:
         """Go on at `until`."""
-        return self._reach(step_id, self._ask_sleep(until))
+        return self._reach(step_id, _nothing, self._ask_sleep, until)
 
     def wait_for_event(
         self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration
@@ -290,44 +315,54 @@ class Step(_Steps):
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.
         """
-        return self._reach(step_id, self._ask_wait(event, if_exp, timeout))
+        return self._reach(step_id, _read_event, self._ask_wait, event, if_exp, timeout)
 
-    def _reach(self, step_id: str, ask: _Ask) -> Coroutine[Any, Any, Any]:
+    def _reach(
+        self, step_id: str, read: Read | None, ask: Callable[..., _Ask], *args: object
+    ) -> Coroutine[Any, Any, Any]:
         hashed, index = self._run.identify(step_id)
-        coroutine = self._resolve(step_id, hashed, index, ask)
-        # This is what Python names in its warning when `await` is forgotten.
-        coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
+        coroutine = self._resolve(step_id, hashed, index, read, ask, args)
+        if hashed not in self._run.memos:  # this is what Python names in its warning when `await` is forgotten
+            coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
         return coroutine
 
-    async def _resolve(self, step_id: str, hashed: str, index: int | None, ask: _Ask) -> Any:
+    async def _resolve(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        read: Read | None,
+        ask: Callable[..., _Ask],
+        args: tuple[object, ...],
+    ) -> Any:
         run = self._run
-        runtime = run.runtime
-        assert isinstance(runtime, AsyncRuntime)
-        await runtime.wait_for_turn(run, hashed)
+        discovery = self._runtime.discovery
+        if (discovery.order is not None or discovery.current_task() is not discovery.main) and hashed in run.memos:
+            await discovery.wait_for_turn(hashed)
         value = run.recall(hashed)
         if run.new_code_due:
             await run.start_new_code()
         if value is MISSING:
-            await run.reach(_found(step_id, hashed, index, ask))
-        return value if ask.read is None else ask.read(value)
+            await run.reach(_found(step_id, hashed, index, ask(*args)))
+        return value if read is None else read(value)
 
 
 class AISync:
     """`step.ai` of a `def` function."""
 
-    def __init__(self, reach: Callable[[str, _Ask], Any], ask: Callable[[AIAdapter, dict[str, Any]], _Ask]) -> None:
+    def __init__(self, reach: Callable[..., Any], ask: Callable[[AIAdapter, dict[str, Any]], _Ask]) -> None:
         self._reach = reach
         self._ask = ask
 
     def infer(self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]) -> dict[str, object]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, self._ask(adapter, body))  # type: ignore[no-any-return]
+        return self._reach(step_id, None, self._ask, adapter, body)  # type: ignore[no-any-return]
 
 
 class AI:
     """`step.ai` of an `async def` function."""
 
-    def __init__(self, reach: Callable[[str, _Ask], Any], ask: Callable[[AIAdapter, dict[str, Any]], _Ask]) -> None:
+    def __init__(self, reach: Callable[..., Any], ask: Callable[[AIAdapter, dict[str, Any]], _Ask]) -> None:
         self._reach = reach
         self._ask = ask
 
@@ -335,7 +370,7 @@ class AI:
         self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]
     ) -> Coroutine[Any, Any, dict[str, object]]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, self._ask(adapter, body))  # type: ignore[no-any-return]
+        return self._reach(step_id, None, self._ask, adapter, body)  # type: ignore[no-any-return]
 
 
 class Group:

@@ -240,7 +240,8 @@ class Handler:
             return self._error_answer(error)
 
     def _error_answer(self, error: Exception) -> Answer:
-        self._client.logger.error("a request failed: %s: %s", type(error).__name__, error, exc_info=error)
+        trace = None if isinstance(error, Error) else error  # what we raise ourselves says all there is to know
+        self._client.logger.error("a request failed: %s: %s", type(error).__name__, error, exc_info=trace)
         wire = _failure.to_wire(error)
         body = {"code": wire.code, "message": wire.message, "name": wire.name}
         return Answer(error.status if isinstance(error, Error) else 500, encode_wire(body), {})
