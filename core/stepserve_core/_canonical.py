@@ -32,6 +32,13 @@ def canonicalize(body: bytes) -> bytes:
     """
     if not body:
         return b""
+    try:
+        return _canonicalize(body)
+    except (msgspec.DecodeError, OverflowError) as error:  # before msgspec 0.20 its errors are no ValueErrors
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _canonicalize(body: bytes) -> bytes:
     if _MAY_NEED_REBUILD.search(body) is None:
         try:
             return msgspec.json.encode(_FAST.decode(body), order="sorted")
