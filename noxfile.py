@@ -1,0 +1,72 @@
+"""Every check of the project. `nox` runs them all; CI does the same."""
+
+from __future__ import annotations
+
+import pathlib
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+# Pythons that are not installed are skipped, and nox says so.
+nox.options.error_on_missing_interpreters = False
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
+TYPED = ("core", "adapters", "tests", "examples")
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and layering: core imports no web framework."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *SOURCES)
+    session.run("ruff", "format", "--check", *SOURCES)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, as we see them and as a user's program sees them."""
+    session.install("-e", ".[all]", *group("types"), *group("test"))
+    session.run("mypy", *TYPED)
+    session.run("pyright")
+
+
+@nox.session(python=PYTHONS)
+def core(session: nox.Session) -> None:
+    """The core's tests, with no web framework installed."""
+    session.install(*PROJECT["project"]["dependencies"], *group("test"))
+    session.run("pytest", "tests/core", *session.posargs, env={"PYTHONPATH": "core"})
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Contract, adapter, executor, command line and demo tests, over real servers."""
+    session.install("-e", ".[all]", *group("test"))
+    session.run("pytest", "tests", "--ignore=tests/core", *session.posargs)
+
+
+@nox.session(python=[PYTHONS[0], PYTHONS[-1]])
+def wheel(session: nox.Session) -> None:
+    """What users install: the built wheel, away from the checkout."""
+    session.install("build")
+    out = pathlib.Path(session.create_tmp()).resolve()
+    for old in out.glob("stepserve-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(out), silent=True)
+    (built,) = out.glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(built))
+    session.install(f"{built}[all]", *group("types"), *group("test"))
+    tests = pathlib.Path("tests/wheel").resolve()
+    consumer = pathlib.Path("tests/typing/consumer.py").resolve()
+    session.chdir(out)
+    session.run("mypy", "--strict", "--config-file=", str(consumer))
+    session.run("pytest", "-c", str(tests / "pytest.ini"), str(tests), env={"STEPSERVE_WHEEL": str(built)})

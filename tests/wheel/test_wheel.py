@@ -1,0 +1,50 @@
+"""Facts of the built wheel, tested where only the wheel is installed."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    with zipfile.ZipFile(os.environ["STEPSERVE_WHEEL"]) as wheel:
+        return wheel.namelist()
+
+
+def test_the_wheel_holds_two_packages_and_nothing_else(names: list[str]) -> None:
+    tops = {name.split("/")[0] for name in names}
+
+    assert {"stepserve", "stepserve_core", f"stepserve-{importlib.metadata.version('stepserve')}.dist-info"} == tops
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stepserve/py.typed",
+        "stepserve_core/py.typed",
+        "stepserve_core/demo/examples/flask/app.py",
+        "stepserve_core/demo/examples/fastapi/app.py",
+    ],
+)
+def test_the_wheel_holds(names: list[str], name: str) -> None:
+    assert name in names
+
+
+def test_nothing_is_imported_from_a_checkout() -> None:
+    code = "import stepserve, stepserve_core; print(stepserve.__file__); print(stepserve_core.__file__)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert all("site-packages" in pathlib.Path(line).parts for line in out.splitlines())
+
+
+def test_the_installed_demo_runs_the_main_job() -> None:
+    command = [str(pathlib.Path(sys.executable).with_name("stepserve")), "demo", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert (0, True) == (done.returncode, bool(json.loads(done.stdout))), done.stderr
