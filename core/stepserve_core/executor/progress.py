@@ -49,9 +49,8 @@ def queue_call(
 
 
 def set_pending(scope: Scope, run: RunFacts, hashes: tuple[str, ...]) -> None:
-    """Remember a parallel group. If all of it has finished already, go on as if the last had just finished."""
-    if scope.tables.steps.add_pending(run.id, hashes) == 0:
-        _discover_after_group(scope, run, hashes[-1])
+    """Remember the unfinished steps of a parallel group. If none is left, their ends have asked for what follows."""
+    scope.tables.steps.add_pending(run.id, hashes)
 
 
 def _follow(scope: Scope, run: RunFacts, step_hash: str, *, races: bool) -> None:
@@ -65,9 +64,5 @@ def _follow(scope: Scope, run: RunFacts, step_hash: str, *, races: bool) -> None
     if races or not grouped:
         discover(scope, run, step_hash)
     elif scope.tables.steps.count_pending(run.id) == 0:
-        _discover_after_group(scope, run, step_hash)
-
-
-def _discover_after_group(scope: Scope, run: RunFacts, last: str) -> None:
-    scope.tables.runs.learn(run.id, None, force_plan=False)
-    discover(scope, run, f"group:{last}")
+        scope.tables.runs.learn(run.id, None, force_plan=False)
+        discover(scope, run, f"group:{step_hash}")

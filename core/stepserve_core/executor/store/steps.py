@@ -129,12 +129,11 @@ class Steps:
             (run_id, step_hash, timing.attempt, status, timing.queued_at, timing.started_at, timing.ended_at, error),
         )
 
-    def add_pending(self, run_id: str, hashes: tuple[str, ...]) -> int:
-        """Add the unfinished steps among `hashes` to the group under way; return how many steps it has now."""
+    def add_pending(self, run_id: str, hashes: tuple[str, ...]) -> None:
+        """Add the unfinished steps among `hashes` to the group under way."""
         for step_hash in hashes:
             if not self.is_finished(run_id, step_hash):
                 self._execute("INSERT OR IGNORE INTO pending (run_id, hash) VALUES (?, ?)", (run_id, step_hash))
-        return self.count_pending(run_id)
 
     def remove_pending(self, run_id: str, step_hash: str) -> bool:
         """Take a step out of the group. Return whether it was in it."""
