@@ -34,6 +34,10 @@ from tests.executor.expression_samples import AWAITED, EVENT
             "event.data.address[async.data.key]",
             'json_parse(r\'{"city": "Köln", "zip": "50667"}\')[async.data.key]',
         ),
+        (
+            "has(event.data.address[async.data.key].x)",
+            'has(json_parse(r\'{"city": "Köln", "zip": "50667"}\')[async.data.key].x)',
+        ),
         ("[1].exists(event, event.x == 1)", "[1].exists(event, event.x == 1)"),
         ("event == async", "event == async"),
         ("event['data'] == async", "event['data'] == async"),
@@ -78,8 +82,9 @@ def test_a_missing_value_matches_a_missing_one_once_it_is_bound() -> None:
     assert expression.bind(EVENT).matches(EVENT, AWAITED) is True
 
 
-def test_a_negative_number_stays_one_when_it_is_bound() -> None:
-    bound = compile_expression("5 -event.v == async.v").bind({"v": -2})
+@pytest.mark.parametrize("text", ["5 -event.v == async.v", "event.v[async.missing] == null"])
+def test_a_negative_number_stays_one_when_it_is_bound(text: str) -> None:
+    bound = compile_expression(text).bind({"v": -2})
 
     assert bound.matches({}, {"v": 7}) is True
 

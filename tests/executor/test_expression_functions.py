@@ -110,6 +110,8 @@ def test_text_is_written_as_cel_writes_it(text: str, expected: object) -> None:
         ("{'a': 1, 'b': 2}.filter(k, k != 'a')", ["b"]),
         ("[1, 2].map(x, [10, 20].map(y, x * y))", [[10, 20], [20, 40]]),
         ("[1, 2].map(x, [x].map(x, x + 1))", [[2], [3]]),
+        ("[1].map(x, [5].map(x, x) + [x])", [[5, 1]]),
+        ("[1, 'b'].exists(x, x.startsWith('b'))", True),
         ("[7].exists(event, event == 7)", True),
         ("event.data.items.filter(i, i.missing)", []),
     ],

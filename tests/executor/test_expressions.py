@@ -25,6 +25,7 @@ from tests.executor.expression_samples import EVENT, value_and_type
         ("event.data.name.first == null", True),
         ("event.data.nil.first == null", True),
         ("event.data.tags[7] == null", True),
+        ("event.data.tags[0.5] == null", True),
     ],
 )
 def test_a_missing_value_equals_null_and_nothing_else(text: str, expected: bool) -> None:
@@ -72,6 +73,7 @@ def test_a_missing_value_stands_below_every_other(text: str, expected: bool) -> 
         ("'x' + event.missing", "x"),
         ("event.missing + 1", 1),
         ("event.missing + event.data.missing", False),
+        ("event.missing + event.data.missing == false", True),
         ("event.missing", False),
         ("event.data.missing.deeper", False),
         ("async.data.missing", False),
