@@ -21,6 +21,7 @@ Problem = tuple[str, str]
 
 _SECOND, _DAY = 1_000, 86_400_000
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
+_CRON_DESCRIPTOR = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)")
 
 
 class Option(msgspec.Struct, kw_only=True, frozen=True):
@@ -192,11 +193,18 @@ class TriggerCron(Option, kw_only=True, frozen=True):
         """Yield what the server would refuse."""
         yield from _texts(self, "cron", required=True, longest=255)
         if isinstance(self.cron, str) and self.cron:
-            fields = re.sub(r"^(CRON_)?TZ=\S+ ", "", self.cron).split()
-            if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+            schedule = re.sub(r"^(CRON_)?TZ=\S+ ", "", self.cron).strip()
+            fields = schedule.split()
+            if _CRON_DESCRIPTOR.fullmatch(schedule):
+                pass
+            elif len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
                 yield "cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}"
         if self.jitter is not None:
             yield from _duration("jitter", self.jitter, most=300_000)
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"cron": self.cron, "jitter": _text(self.jitter)}
 
 
 class TriggerEvent(Option, kw_only=True, frozen=True):

@@ -85,16 +85,19 @@ class FunctionOptions(NamedTuple):
     def _wrong_options(self) -> Iterable[str]:
         for name, expected in _OPTIONS.items():
             value = getattr(self, name)
-            for option in value if isinstance(value, list) else [value]:
-                if option is None:
-                    continue
+            if value is None:
+                continue
+            most = _LISTS.get(name)
+            if most is not None and not isinstance(value, list):
+                yield f"{name}: must be a list of {expected.__name__}(…), not {type(value).__name__}"
+                continue
+            if most is not None and len(value) > most:
+                yield f"{name}: at most {most}"
+            for option in value if most is not None else [value]:
                 if not isinstance(option, expected):
                     yield f"{name}: must be {expected.__name__}(…), not {type(option).__name__}"
                 else:
                     yield from (f"{name}.{field} {problem}" for field, problem in option.problems())
-        for name, most in (("cancel", 5), ("concurrency", 2)):
-            if len(getattr(self, name) or ()) > most:
-                yield f"{name}: at most {most}"
         if self.retries is not None and not (type(self.retries) is int and 0 <= self.retries <= MAX_RETRIES):
             yield f"retries: must be a whole number from 0 to {MAX_RETRIES}, not {self.retries!r}"
         if self.idempotency is not None and not (isinstance(self.idempotency, str) and self.idempotency.strip()):
@@ -118,6 +121,8 @@ _OPTIONS: dict[str, type[Option]] = {
     "throttle": Throttle,
     "timeouts": Timeouts,
 }
+_LISTS = {"cancel": 5, "concurrency": 2}
+"""The options that are lists, and how long these may be."""
 
 
 class FunctionConfig(NamedTuple):

@@ -129,9 +129,7 @@ async def _clean_ahandle(handler: Handler, request: Request) -> Response:
     return response
 
 
-def call(
-    colour: str, body: Body, *, target: str = "step", client: core.Inngest | None = None, **fields: Any
-) -> Reply:
+def call(colour: str, body: Body, *, target: str = "step", client: core.Inngest | None = None, **fields: Any) -> Reply:
     """Call `body` once as a function of `colour`, through the entry that fits it."""
     client = client or dev_client()
     options = fields.pop("options", {})

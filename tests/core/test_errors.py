@@ -1,0 +1,151 @@
+"""The public errors: their tree, their codes, what of them crosses the wire (protocol.md 5.9, 11)."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+
+import pytest
+
+from stepserve_core import _failure, errors
+
+
+@pytest.mark.parametrize(
+    ("cls", "code", "is_retriable", "status"),
+    [
+        (errors.Error, "unknown", True, 500),
+        (errors.FunctionConfigInvalidError, "function_config_invalid", True, 500),
+        (errors.AsyncUnsupportedError, "async_unsupported", True, 500),
+        (errors.SigVerificationFailedError, "sig_verification_failed", True, 401),
+        (errors.SignatureExpiredError, "sig_verification_failed", True, 401),
+        (errors.SignatureMalformedError, "sig_verification_failed", True, 401),
+        (errors.BodyInvalidError, "body_invalid", True, 500),
+        (errors.EventKeyUnspecifiedError, "event_key_unspecified", True, 500),
+        (errors.FunctionNotFoundError, "function_not_found", True, 500),
+        (errors.HeaderMissingError, "header_missing", True, 401),
+        (errors.QueryParamMissingError, "query_param_missing", True, 500),
+        (errors.SigningKeyMissingError, "signing_key_unspecified", True, 500),
+        (errors.RegistrationFailedError, "registration_failed", True, 500),
+        (errors.StepUnexpectedError, "step_unexpected", True, 500),
+        (errors.OutputUnserializableError, "output_unserializable", False, 500),
+        (errors.NonRetriableError, "non_retriable_error", False, 500),
+        (errors.RetryAfterError, "retry_after_error", True, 500),
+        (errors.SendEventsError, "send_event_failed", True, 500),
+        (errors.StepError, "step_errored", False, 500),
+    ],
+)
+def test_the_code_of_an_error(cls: type[errors.Error], code: str, is_retriable: bool, status: int) -> None:
+    assert (code, is_retriable, status) == (cls.code, cls.is_retriable, cls.status)
+
+
+def test_every_error_derives_from_the_base_and_stands_in_the_drawn_tree() -> None:
+    classes = [
+        value for value in vars(errors).values() if inspect.isclass(value) and value.__module__ == errors.__name__
+    ]
+
+    assert [] == [cls.__name__ for cls in classes if not issubclass(cls, errors.Error)]
+    assert [] == [cls.__name__ for cls in classes if cls.__name__ not in (errors.__doc__ or "")]
+
+
+def test_a_coded_error_has_the_code_it_was_given() -> None:
+    error = errors.CodedError("mine", "text", is_retriable=False)
+
+    assert ("mine", "text", False) == (error.code, error.message, errors.is_retriable(error))
+    assert "url_invalid" == errors.URLInvalidError("x").code
+
+
+def test_a_non_retriable_error_needs_no_message() -> None:
+    assert "None" == errors.NonRetriableError().message
+    assert "why" == errors.NonRetriableError("why").message
+
+
+@pytest.mark.parametrize("given", [60_000, datetime.timedelta(minutes=1)])
+def test_retry_after_counts_from_now(given: int | datetime.timedelta) -> None:
+    before = datetime.datetime.now()
+
+    retry_after = errors.RetryAfterError("later", given).retry_after
+
+    minute = datetime.timedelta(minutes=1)
+    assert before + minute <= retry_after <= datetime.datetime.now() + minute
+
+
+def test_retry_after_takes_a_moment_as_it_is() -> None:
+    moment = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
+
+    assert moment == errors.RetryAfterError("later", moment).retry_after
+
+
+def test_a_step_error_keeps_the_name_and_the_stack_of_the_original() -> None:
+    error = errors.StepError("boom", "ValueError", "Traceback …")
+
+    assert ("boom", "ValueError", "Traceback …", "step_errored") == (error.message, error.name, error.stack, error.code)
+
+
+@pytest.mark.parametrize(
+    ("error", "quiet"),
+    [
+        (errors.NonRetriableError("x"), False),
+        (errors.NonRetriableError("x", quiet=True), True),
+        (errors.RetryAfterError("x", 1), False),
+        (errors.RetryAfterError("x", 1, quiet=True), True),
+        (ValueError(), False),
+    ],
+)
+def test_quiet_errors(error: Exception, quiet: bool) -> None:
+    assert quiet == errors.is_quiet(error)
+
+
+def test_other_errors_are_retriable() -> None:
+    assert errors.is_retriable(ValueError())
+
+
+def _raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def test_an_error_of_the_user_on_the_wire() -> None:
+    wire = _failure.to_wire(_raised(ValueError("boom")))
+
+    assert ("unknown", "boom", "ValueError") == (wire.code, wire.message, wire.name)
+    assert wire.stack is not None
+    assert "in _raised" in wire.stack
+    assert "ValueError: boom" in wire.stack
+
+
+def test_an_error_whose_text_cannot_be_made_is_still_reported() -> None:
+    class BadError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    wire = _failure.to_wire(_raised(BadError()))
+
+    assert ("BadError", "(str() of this error raised RuntimeError)") == (wire.name, wire.message)
+
+
+def test_an_error_whose_text_is_no_text_is_still_reported() -> None:
+    class Odd(Exception):  # noqa: N818 - the name does not matter here
+        def __str__(self) -> str:
+            return None  # type: ignore[return-value] # this is what the test is about
+
+    assert "Odd" == _failure.to_wire(_raised(Odd())).name
+
+
+def test_a_step_error_on_the_wire_keeps_the_original() -> None:
+    wire = _failure.to_wire(_raised(errors.StepError("boom", "ValueError", None)))
+
+    assert ("step_errored", "boom", "ValueError", None) == (wire.code, wire.message, wire.name, wire.stack)
+
+
+def test_an_unexpected_step_carries_no_stack() -> None:
+    assert _failure.to_wire(_raised(errors.StepUnexpectedError("x"))).stack is None
+
+
+def test_our_own_error_raised_by_a_user_carries_a_stack() -> None:
+    stack = _failure.to_wire(_raised(errors.NonRetriableError("why"))).stack
+
+    assert stack is not None
+    assert "in _raised" in stack
+    assert "why" in stack
