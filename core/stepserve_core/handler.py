@@ -124,7 +124,9 @@ class Handler:
                 return self._admit_call(request)
             if request.method == "PUT":
                 return self._admit_sync(request)
-            return self._admit_inspection(request)
+            if request.method in ("GET", "HEAD"):
+                return self._admit_inspection(request)
+            return _Work(_answering(Answer(405, b'{"message":"Method not allowed"}', {"allow": "GET, POST, PUT"})))
         except Error as error:
             return _Work(_raising(error))
 
@@ -248,9 +250,9 @@ class Handler:
 
     def _respond(self, answer: Answer, key: str | None, started: float) -> Response:
         timing = {_protocol.SERVER_TIMING: f"comm_handler;dur={int((time.perf_counter() - started) * 1000)}"}
-        if answer.status == 401:  # says nothing about the app to somebody who cannot prove who they are (3.1)
+        if answer.status in (401, 405):  # says nothing about the app to somebody who has not proved who they are (3.1)
             bare = {"content-type": "application/json", _protocol.SDK_HANDLED: "true", **timing}
-            return Response(401, bare, answer.body)
+            return Response(answer.status, {**answer.headers, **bare}, answer.body)
         headers = {**answer.headers, **self._headers, **timing}
         if key is not None:
             headers[_protocol.SIGNATURE] = sign(answer.body, key, round(time.time()))
@@ -270,11 +272,11 @@ def _by_id(functions: list[Function[Any]]) -> dict[str, _Served]:
             raise ConfigurationError(
                 f"serve() takes functions made by @client.create_function(…), not {type(function).__name__}"
             )
-        if function.id in served:
-            raise FunctionConfigInvalidError(f"two functions have the id {function.local_id!r}; ids must differ")
-        served[function.id] = _Served(function, False, function.is_handler_async)
-        if function.on_failure_fn_id is not None:
-            served[function.on_failure_fn_id] = _Served(function, True, function.is_handler_async)
+        for function_id in filter(None, (function.id, function.on_failure_fn_id)):
+            if function_id in served:
+                raise FunctionConfigInvalidError(f"two functions have the id {function_id!r}; ids must differ")
+            is_failure_handler = function_id != function.id
+            served[function_id] = _Served(function, is_failure_handler, function.is_handler_async)
     return served
 
 
