@@ -1,0 +1,153 @@
+"""`stepserve dev` and `stepserve start`: the embedded executor (design.md section 7, executor.md 1.2)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepserve_core.cli import log_lines
+from stepserve_core.cli.log_lines import LogLevel
+from stepserve_core.cli.problems import Problem, UsageProblem
+from stepserve_core.cli.requirements import require_server
+from stepserve_core.cli.settings import check_urls, values_of, variable_of
+from stepserve_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from stepserve_core.executor.server import ServerConfig
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_PORT = 8288
+_POLL_INTERVAL = 5.0
+_DEFAULT_DATABASE = "stepserve.db"
+
+
+def _option(flag: str, help_text: str, *names: str, **settings: Any) -> Any:
+    return typer.Option(flag, *names, help=help_text, envvar=variable_of(flag), **settings)
+
+
+def _list_option(flag: str, help_text: str, *names: str) -> Any:
+    return typer.Option(flag, *names, help=f"{help_text} [env var: {variable_of(flag)}, separated by commas]")
+
+
+_Host = Annotated[str, _option("--host", "Address to listen at; 0.0.0.0 for every interface.")]
+_Port = Annotated[int, _option("--port", "Port to listen at; 0 takes a free one.", "-p", min=0, max=65535)]
+_SdkUrls = Annotated[
+    list[str] | None, _list_option("--sdk-url", "URL where an app serves its functions; may be repeated.", "-u")
+]
+_RetryInterval = Annotated[
+    float, _option("--retry-interval", "Fixed seconds between attempts; 0 for growing ones.", min=0.0)
+]
+_PollInterval = Annotated[
+    float, _option("--poll-interval", "Seconds between two rounds of syncing apps; 0 for 5.", min=0.0)
+]
+_QueueWorkers = Annotated[int, _option("--queue-workers", "Calls to apps under way at once.", min=1)]
+_Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
+_JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(dev)
+    app.command()(start)
+
+
+def dev(
+    sdk_url: _SdkUrls = None,
+    host: _Host = "127.0.0.1",
+    port: _Port = _DEFAULT_PORT,
+    db: Annotated[str | None, _option("--db", "Keep everything in this file. By default nothing is kept.")] = None,
+    persist: Annotated[bool, _option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
+    no_poll: Annotated[bool, _option("--no-poll", "Do not sync apps again that are well.")] = False,
+    poll_interval: _PollInterval = _POLL_INTERVAL,
+    retry_interval: _RetryInterval = 0.0,
+    queue_workers: _QueueWorkers = 100,
+    log_level: _Level = LogLevel.INFO,
+    json_log: _JsonLog = False,
+) -> None:
+    """Run the executor for development: no keys, and nothing kept unless asked.
+
+    Start your app with INNGEST_DEV=1, then for example: stepserve dev -u http://127.0.0.1:8000/api/inngest
+    """
+    database = db or (_DEFAULT_DATABASE if persist else None)
+    kept = f"runs are kept in {database}" if database else "nothing is kept after it ends (--persist or --db keeps it)"
+    config = _config_type()(
+        kind="dev",
+        sdk_urls=check_urls("--sdk-url", values_of("--sdk-url", sdk_url, os.environ)),
+        host=host,
+        port=port,
+        database=database,
+        poll=not no_poll,
+        poll_interval=poll_interval or _POLL_INTERVAL,
+        retry_interval=retry_interval or None,
+        concurrency=queue_workers,
+    )
+    log_lines.configure(log_level, as_json=json_log)
+    _serve(config, f"for development; {kept}")
+
+
+def start(
+    signing_key: Annotated[
+        str | None, _option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.")
+    ] = None,
+    signing_key_fallback: Annotated[
+        str | None, _option("--signing-key-fallback", "A former key, accepted while keys are exchanged.")
+    ] = None,
+    event_key: Annotated[
+        list[str] | None, _list_option("--event-key", "Who shows it may send events; may be repeated. Required.")
+    ] = None,
+    sdk_url: _SdkUrls = None,
+    host: _Host = "127.0.0.1",
+    port: _Port = _DEFAULT_PORT,
+    db: Annotated[str, _option("--db", "The file that keeps everything.")] = _DEFAULT_DATABASE,
+    poll_interval: _PollInterval = _POLL_INTERVAL,
+    retry_interval: _RetryInterval = 0.0,
+    queue_workers: _QueueWorkers = 100,
+    log_level: _Level = LogLevel.INFO,
+    json_log: _JsonLog = False,
+) -> None:
+    """Run the executor for production on one machine: durable, keys required.
+
+    Apps need the same keys (INNGEST_SIGNING_KEY, INNGEST_EVENT_KEY) and INNGEST_BASE_URL, the URL of this server.
+    """
+    config = _config_type()(
+        kind="cloud",
+        signing_key=signing_key,
+        signing_key_fallback=signing_key_fallback,
+        event_keys=values_of("--event-key", event_key, os.environ),
+        sdk_urls=check_urls("--sdk-url", values_of("--sdk-url", sdk_url, os.environ)),
+        host=host,
+        port=port,
+        database=db,
+        poll_interval=poll_interval or _POLL_INTERVAL,
+        retry_interval=retry_interval or None,
+        concurrency=queue_workers,
+    )
+    log_lines.configure(log_level, as_json=json_log)
+    _serve(config, f"for production; runs are kept in {db}")
+
+
+def _config_type() -> type[ServerConfig]:
+    require_server()
+    from stepserve_core.executor.server import ServerConfig  # noqa: PLC0415 - after the look for its libraries
+
+    return ServerConfig
+
+
+def _serve(config: ServerConfig, purpose: str) -> None:
+    from stepserve_core.executor import server  # noqa: PLC0415 - as above
+
+    def announce(url: str) -> None:
+        if config.port and not url.endswith(f":{config.port}"):
+            _log.warning("port %s is in use; apps find the server only with INNGEST_BASE_URL=%s", config.port, url)
+        _log.info("stepserve listens at %s, %s", url, purpose)
+
+    try:
+        server.run(config, announce)
+    except server.PortInUseError as error:
+        raise Problem(str(error)) from None
+    except ConfigurationError as error:
+        raise UsageProblem(str(error)) from None

@@ -1,0 +1,135 @@
+"""A run's timeline as a table for people, and as plain values for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from stepserve_core.cli.timeline import Attempt, Run, Step
+
+_COLOURS = {"Completed": "green", "Failed": "red", "Cancelled": "yellow"}
+_UNFINISHED_COLOUR = "cyan"
+_PLAIN_WIDTH = 160
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return where to write. Into files and pipes lines are wide, as there is no window that they must fit."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+
+
+def print_timeline(console: Console, run: Run) -> None:
+    """Print a run: a heading, a row per step and attempt, and how it ended."""
+    heading = Text.assemble((run.function, "bold"), "  ", _status(run.status), f"  {_milliseconds(run.duration_ms)}")
+    heading.append(f"  run {run.id}  started by {run.event}", style="dim")
+    console.print(heading, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("step", "kind"):
+        table.add_column(title, no_wrap=True)
+    for title in ("attempt", "duration"):
+        table.add_column(title, no_wrap=True, justify="right")
+    # Only a column that may wrap gives way where the window is narrow; its texts are cut instead.
+    table.add_column("result")
+    for row in _rows(run):
+        table.add_row(*row)
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
+def _rows(run: Run) -> Iterator[tuple[str | Text, ...]]:
+    for step in run.steps:
+        yield from _step_rows(step)
+    for attempt in run.attempts[:-1]:
+        yield ("(function)", "", str(attempt.number), _milliseconds(attempt.duration_ms), _error_text(attempt.error))
+    result = _error_text(run.output) if run.status == "Failed" else _value_text(run.output)
+    last = run.attempts[-1] if run.attempts else Attempt(1, run.status)
+    yield (
+        "(end)",
+        "",
+        str(last.number),
+        _milliseconds(last.duration_ms),
+        result if run.has_ended else _status(run.status),
+    )
+
+
+def _step_rows(step: Step) -> Iterator[tuple[str | Text, ...]]:
+    result = _error_text(step.error) if step.error is not None else _value_text(step.output)
+    if step.status not in ("Completed", "Failed"):
+        result = _status(step.status)
+    if not step.attempts:
+        yield (step.name, step.kind, "", _milliseconds(step.duration_ms), result)
+        return
+    name, kind = step.name, step.kind
+    for attempt in step.attempts:
+        shown = result if attempt is step.attempts[-1] and attempt.error is None else _error_text(attempt.error)
+        yield (name, kind, str(attempt.number), _milliseconds(attempt.duration_ms), shown)
+        name = kind = ""
+
+
+def _status(status: str) -> Text:
+    return Text(status, style=_COLOURS.get(status, _UNFINISHED_COLOUR))
+
+
+def _error_text(error: Any) -> Text:
+    if isinstance(error, dict) and "message" in error:
+        return _result_text(f"{error.get('name', 'Error')}: {error['message']}", "red")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - JSON
+    return _result_text(json.dumps(error, ensure_ascii=False), "red")
+
+
+def _value_text(value: Any) -> Text:
+    return _result_text("" if value is None else json.dumps(value, ensure_ascii=False))
+
+
+def _result_text(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _milliseconds(duration: float | None) -> str:
+    if duration is None:
+        return "…"
+    return f"{duration:.0f} ms" if duration < 10_000 else f"{duration / 1000:.1f} s"
+
+
+def run_values(run: Run) -> dict[str, Any]:
+    """Return a run as JSON-ready values. Times are Unix seconds, durations milliseconds."""
+    return {
+        "run_id": run.id,
+        "function": run.function,
+        "event": run.event,
+        "status": run.status,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "duration_ms": run.duration_ms,
+        "output": run.output,
+        "attempts": [_attempt_values(attempt) for attempt in run.attempts],
+        "steps": [_step_values(step) for step in run.steps],
+    }
+
+
+def _step_values(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "kind": step.kind,
+        "status": step.status,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "duration_ms": step.duration_ms,
+        "output": step.output,
+        "error": step.error,
+        "attempts": [_attempt_values(attempt) for attempt in step.attempts],
+    }
+
+
+def _attempt_values(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "status": attempt.status,
+        "duration_ms": attempt.duration_ms,
+        "error": attempt.error,
+    }
