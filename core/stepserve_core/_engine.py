@@ -180,7 +180,7 @@ class Run:
         self.runtime = runtime
         self.finished = finished
         # Whatever is targeted but already done leaves the run free to go on to what comes next (6.3).
-        self.target = None if target in memos else target
+        self.target = None if target in memos and not _has_edited_input(memos[target]) else target
         self.plan_only = plan_only
         self.new_code_due = not memos
         self.memos = memos
@@ -386,6 +386,10 @@ def read_memo(value: object) -> Memo:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         return Memo(error=_step_error(error))
     return Memo(value)
+
+
+def _has_edited_input(memo: object) -> bool:
+    return (memo if type(memo) is Memo else read_memo(memo)).args is not None
 
 
 def _step_error(error: Mapping[str, Any]) -> StepError:

@@ -56,7 +56,7 @@ class Event(msgspec.Struct, kw_only=True):
         try:
             if isinstance(raw, (str, bytes)):
                 return decode_event(raw, cls)
-            return msgspec.convert(raw, cls)
+            return _from_wire(msgspec.convert(raw, _WireEvent), cls)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise EventInvalidError(f"not an event: {error}") from None
 
@@ -67,7 +67,10 @@ class Event(msgspec.Struct, kw_only=True):
 
 def decode_event(raw: bytes | str | msgspec.Raw, cls: type[EventT]) -> EventT:
     """Decode the JSON text of an event; null or missing fields get their defaults (5.2)."""
-    wire = _decode_wire(raw)
+    return _from_wire(_decode_wire(raw), cls)
+
+
+def _from_wire(wire: _WireEvent, cls: type[EventT]) -> EventT:
     return cls(name=wire.name, data=wire.data or {}, id=wire.id or "", ts=wire.ts or 0)
 
 
