@@ -1,0 +1,115 @@
+"""What people do by mistake gets an answer that names it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from typing import Any
+
+import pytest
+
+from stepserve import Context, ContextSync, Inngest, TriggerEvent
+from tests.contract.conftest import make_client
+from tests.contract.recorder import Recorder
+from tests.contract.served import App
+from tests.frameworks.harness import Harness
+
+TRIGGER = TriggerEvent(event="shop/tested")
+
+
+def test_a_forgotten_await_is_a_warning_that_names_the_step(harness: Harness, client: Inngest) -> None:
+    @client.create_function(fn_id="forgets", trigger=TRIGGER)
+    async def forgets(ctx: Context) -> str:
+        ctx.step.run("charge card", lambda: 1)  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine] # the mistake
+        gc.collect()
+        return "done"
+
+    with warnings.catch_warnings(record=True) as caught, harness.mount(client, [forgets]) as send:
+        warnings.simplefilter("always", RuntimeWarning)
+        reply = App(send).call("forgets")
+
+    assert reply.json() == "done"
+    assert [str(warning.message) for warning in caught] == ["coroutine 'step 'charge card'' was never awaited"]
+    assert caught[0].category is RuntimeWarning
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_a_step_used_after_its_function_ended_is_an_error(harness: Harness, client: Inngest, colour: str) -> None:
+    kept: list[Any] = []
+
+    @client.create_function(fn_id="keeps", trigger=TRIGGER)
+    def keeps(ctx: ContextSync) -> None:
+        kept.append(ctx)
+
+    @client.create_function(fn_id="keeps", trigger=TRIGGER)
+    async def keeps_async(ctx: Context) -> None:
+        kept.append(ctx)
+
+    function = keeps if colour == "def" else keeps_async
+    with harness.mount(client, [function]) as send:
+        App(send).call("keeps")
+
+    with pytest.raises(RuntimeError, match="'late'"):
+        _finish(kept[0].step.run("late", lambda: 1))
+
+
+def _finish(result: Any) -> None:
+    if asyncio.iscoroutine(result):
+        asyncio.run(result)
+
+
+def test_a_step_inside_of_a_step_is_an_error(app: App) -> None:
+    reply = app.call("nests")
+    (op,) = reply.json()
+
+    assert reply.status == 206
+    assert reply.headers["x-inngest-no-retry"] == "true"
+    assert (op["op"], op["displayName"], op["error"]["code"]) == ("StepError", "outer", "step_nested")
+
+
+def test_an_async_step_in_a_sync_function_is_an_error(harness: Harness, client: Inngest) -> None:
+    async def wrong() -> int:
+        return 1
+
+    @client.create_function(fn_id="mixes", trigger=TRIGGER)
+    def mixes(ctx: ContextSync) -> Any:
+        return ctx.step.run("charge", wrong)
+
+    with harness.mount(client, [mixes]) as send:
+        (op,) = App(send).call("mixes").json()
+
+    assert op["error"]["name"] == "AsyncUnsupportedError"
+    assert "wrong" in op["error"]["message"]
+
+
+def test_async_middleware_on_a_sync_function_is_an_error(harness: Harness, recorder: Recorder) -> None:
+    from stepserve import Middleware
+
+    class Late(Middleware):
+        async def before_response(self) -> None:
+            return
+
+    client = make_client(recorder, middleware=[Late])
+
+    @client.create_function(fn_id="plain", trigger=TRIGGER)
+    def plain(ctx: ContextSync) -> int:
+        return 1
+
+    with harness.mount(client, [plain]) as send:
+        reply = App(send).call("plain")
+
+    assert reply.status == 500
+    assert reply.json()["name"] == "AsyncUnsupportedError"
+    assert "before_response" in reply.json()["message"]
+
+
+def test_mixed_colours_of_function_and_failure_handler_are_refused(client: Inngest) -> None:
+    async def on_failure(ctx: Context) -> None:
+        return
+
+    with pytest.raises(Exception, match=r"non-async function cannot have an async on_failure handler.*shop-refund"):
+
+        @client.create_function(fn_id="refund", trigger=TRIGGER, on_failure=on_failure)
+        def refund(ctx: ContextSync) -> None:
+            return
