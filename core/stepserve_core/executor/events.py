@@ -168,10 +168,10 @@ def _split_form(body: bytes) -> list[bytes]:
 def _read_object(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     if len(memoryview(raw)) > limits.EVENT_SIZE:
         raise EventInvalidError(f"the event is larger than {limits.EVENT_SIZE} bytes")
+    if bytes(memoryview(raw)[:1]) != b"{":
+        raise EventInvalidError("an event must be a JSON object")
     try:
         fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except msgspec.ValidationError:
-        raise EventInvalidError("an event must be a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EventInvalidError(f"the event is not JSON: {error}") from None
     except RecursionError:

@@ -38,6 +38,7 @@ class EventPath(NamedTuple):
 
     start: int
     end: int
+    keys: Sequence[str | int]
     evaluate: Evaluator
 
 
@@ -149,7 +150,7 @@ class _Compiler:
         evaluate = self._path(name, keys)
         if keys and name == "event" and name not in self._local_slots:
             end = suffixes[len(keys) - 1].meta.end_pos
-            self.event_paths.append(EventPath(first.meta.start_pos, end, evaluate))
+            self.event_paths.append(EventPath(first.meta.start_pos, end, keys, evaluate))
         return evaluate, len(keys)
 
     def _suffix(self, container: Evaluator, suffix: Node) -> Evaluator:
@@ -195,10 +196,13 @@ class _Compiler:
         if not suffixes or suffixes[-1].data != "select":
             raise ExpressionInvalidError(f"has() {position_of(node)} takes one path, such as has(event.data.name)")
         known_paths = len(self.event_paths)
-        evaluate = evaluators.presence(self.compile(arguments[0]))
+        path = self.compile(arguments[0])
         new_paths = self.event_paths[known_paths:]
-        if [path.end for path in new_paths] == [arguments[0].meta.end_pos]:
-            self.event_paths[known_paths:] = [EventPath(node.meta.start_pos, node.meta.end_pos, evaluate)]
+        if [path.end for path in new_paths] != [arguments[0].meta.end_pos]:
+            return evaluators.presence(path)
+        keys = new_paths[0].keys
+        evaluate = evaluators.event_presence(keys)
+        self.event_paths[known_paths:] = [EventPath(node.meta.start_pos, node.meta.end_pos, keys, evaluate)]
         return evaluate
 
     def _macro(self, macro: evaluators.Macro, container: Evaluator, suffix: Node) -> Evaluator:

@@ -28,8 +28,22 @@ def constant(value: Any) -> Evaluator:
 
 
 def event_path(keys: Sequence[Any]) -> Evaluator:
-    """Return the evaluator of event.a.b with constant keys."""
-    return lambda scope: _follow(scope.event, keys)
+    """Return the evaluator of event.a.b with constant keys; in a bound expression a missing one is null."""
+    if not keys:
+        return lambda scope: scope.event
+
+    def path(scope: Scope) -> Any:
+        if scope.bound_event is None:
+            return _follow(scope.event, keys)
+        value = _follow(scope.bound_event, keys)
+        return None if value is MISSING else value
+
+    return path
+
+
+def event_presence(keys: Sequence[Any]) -> Evaluator:
+    """Return the evaluator of has(event.a.b) with constant keys, which a bound expression decides beforehand."""
+    return lambda scope: _follow(scope.event if scope.bound_event is None else scope.bound_event, keys) is not MISSING
 
 
 def awaited_path(keys: Sequence[Any]) -> Evaluator:

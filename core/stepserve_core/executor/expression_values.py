@@ -82,10 +82,11 @@ class MapLiteral:
 class Scope:
     """What one evaluation reads, and how much work it may still do."""
 
-    __slots__ = ("awaited", "event", "locals", "steps_left")
+    __slots__ = ("awaited", "bound_event", "event", "locals", "steps_left")
 
-    def __init__(self, event: Any, awaited: Any, *, locals_count: int, steps: int) -> None:
+    def __init__(self, event: Any, awaited: Any, *, bound_event: Any, locals_count: int, steps: int) -> None:
         self.event = event
+        self.bound_event = bound_event
         self.awaited = awaited
         self.locals: list[Any] = [None] * locals_count
         self.steps_left = steps

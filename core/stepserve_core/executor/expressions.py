@@ -36,11 +36,26 @@ _LONGEST_CACHED = 4096
 class Expression:
     """A compiled expression; immutable, and safe to use in several threads."""
 
-    __slots__ = ("_program", "text")
+    __slots__ = ("_bound_event", "_bound_text", "_program", "_text")
 
-    def __init__(self, text: str, program: Program) -> None:
-        self.text = text
+    def __init__(self, text: str, program: Program, bound_event: Mapping[str, object] | None = None) -> None:
+        self._text = text
         self._program = program
+        self._bound_event = bound_event
+        self._bound_text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What the expression is compiled from; of a bound one, with the values of its event.
+
+        Raises:
+            ExpressionFailedError: a value of the event it is bound to is no JSON.
+        """
+        if self._bound_event is None:
+            return self._text
+        if self._bound_text is None:
+            self._bound_text = self._write_bound(self._scope({}, None))
+        return self._bound_text
 
     def evaluate(self, event: Mapping[str, object], awaited: Mapping[str, object] | None = None) -> object:
         """Return the value for `event`, with `awaited` as the variable `async` (executor.md 3.3).
@@ -51,13 +66,16 @@ class Expression:
         Raises:
             ExpressionFailedError: the values do not suit the operators, or the evaluation takes too long.
         """
-        scope = Scope(
+        return to_json(_run(self._program.evaluate, self._scope(event, awaited)))
+
+    def _scope(self, event: Mapping[str, object], awaited: Mapping[str, object] | None) -> Scope:
+        return Scope(
             event if class_of(event) is dict else dict(event),
             MISSING if awaited is None else awaited if class_of(awaited) is dict else dict(awaited),
+            bound_event=self._bound_event,
             locals_count=self._program.locals_count,
             steps=MAX_STEPS,
         )
-        return to_json(_run(self._program.evaluate, scope))
 
     def matches(self, event: Mapping[str, object], awaited: Mapping[str, object] | None = None) -> bool:
         """Tell whether the expression is true for `event`.
@@ -73,28 +91,26 @@ class Expression:
     def bind(self, event: Mapping[str, object]) -> Expression:
         """Return the expression with its paths into `event` replaced by their values, a missing one by null.
 
-        This is how a pause keeps it (executor.md 3.3 "Interpolation"); a text without "event." stays as it is.
-
-        Raises:
-            ExpressionFailedError: the values are no JSON, or the text grows too long.
+        This is how a pause keeps it (executor.md 3.3 "Interpolation"); a text without "event." stays as it is. It
+        costs next to nothing: nothing is compiled, and the text is written when it is asked for. Only a text that
+        the values make longer than 4 MiB would not compile again.
         """
-        if "event." not in self.text or not self._program.event_paths:
+        if "event." not in self._text or not self._program.event_paths or self._bound_event is not None:
             return self
-        scope = Scope(dict(event), MISSING, locals_count=0, steps=MAX_STEPS)
+        return Expression(self._text, self._program, event if class_of(event) is dict else dict(event))
+
+    def _write_bound(self, scope: Scope) -> str:
         pieces, end = list[str](), 0
         for path in self._program.event_paths:
-            pieces += self.text[end : path.start], _literal(_run(path.evaluate, scope))
+            pieces += self._text[end : path.start], _literal(_run(path.evaluate, scope))
             end = path.end
-            if self.text[end : end + 1].isalnum():  # event["a"]in b
+            if self._text[end : end + 1].isalnum():  # event["a"]in b
                 pieces.append(" ")
-        try:
-            return compile_expression("".join([*pieces, self.text[end:]]))
-        except ExpressionInvalidError as error:
-            raise ExpressionFailedError(f"the expression cannot be bound to the event: {error}") from None
+        return "".join([*pieces, self._text[end:]])
 
     def __repr__(self) -> str:
-        """Show the text."""
-        return f"Expression({self.text!r})"
+        """Show the text, of a bound one before it was bound."""
+        return f"Expression({self._text!r})"
 
 
 def compile_expression(text: str) -> Expression:
@@ -123,7 +139,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _literal(value: Any) -> str:
     """Write a value drawn from an event so that it compiles to the same value."""
-    if value is MISSING or value is None:
+    if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"

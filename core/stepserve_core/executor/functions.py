@@ -199,7 +199,9 @@ def read_registration(body: bytes) -> Registration:
     app_name = fields.get("appname")
     if not isinstance(app_name, str) or not app_name:
         raise RegistrationInvalidError("App ID required")
-    raws = fields.get("functions") or []
+    raws = fields.get("functions")
+    if raws is None:
+        raws = []
     if not isinstance(raws, list):
         raise RegistrationInvalidError("functions must be a list")
     functions: list[FunctionConfig] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
@@ -53,7 +54,8 @@ class HttpTransport:
             async with session.request(
                 method,
                 url,
-                data=body,
+                # aiohttp asks for large bodies as files, so that it can send them in pieces.
+                data=io.BytesIO(body) if len(body) > limits.MEBIBYTE // 2 else body,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0)),
                 max_redirects=limits.REDIRECTS,

@@ -1,0 +1,252 @@
+"""The HTTP API: what it takes, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from stepserve_core._signature import hash_signing_key, verify
+from tests.executor.conftest import StartSystem
+from tests.executor.raw_app import Call, Fn, run
+from tests.executor.system import System
+
+pytestmark = pytest.mark.anyio
+
+Steps = Generator[Any, Any, Any]
+ON_X = [{"event": "test/x"}]
+KEY = "signkey-prod-0123456789abcdef"
+FALLBACK = "signkey-prod-fedcba9876543210"
+CLOUD = {"kind": "cloud", "signing_key": KEY, "signing_key_fallback": FALLBACK, "event_keys": ["good-key"]}
+
+
+def fine(_: Call) -> Steps:
+    return "fine"
+    yield
+
+
+async def post_event(system: System, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = await system.http.post("/e/key", content=content, headers=headers)
+    return answer.status_code, answer.json()
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "no name": ({"data": {}}, "event name is empty"),
+    "a reserved name": ({"name": "inngest/function.failed"}, "event name is reserved for internal use"),
+    "a reserved name in capitals": ({"name": "Inngest/x"}, "event name is reserved for internal use"),
+    "a long name": ({"name": "x" * 513}, "longer than 512 characters"),
+    "data that is a list": ({"name": "x", "data": [1]}, "data must be an object"),
+    "an id that is a number": ({"name": "x", "id": 1}, "id must be text"),
+    "a timestamp in seconds": ({"name": "x", "ts": 1_700_000_000}, "between the years 1980 and 2100"),
+    "a timestamp that is text": ({"name": "x", "ts": "now"}, "ts must be Unix milliseconds"),
+    "more than 3 MiB": ({"name": "x", "data": {"a": "x" * (3 << 20)}}, "larger than 3145728 bytes"),
+    "six sessions": ({"name": "x", "meta": {"sessions": {str(n): "s" for n in range(6)}}}, "at most 5 sessions"),
+    "a cut off body": (b'{"name": "x"', "not JSON"),
+    "text": (b'"x"', "must be an event"),
+    "an array of numbers": ([1], "must be a JSON object"),
+    "an empty array": ([], "holds no events"),
+    "an empty body": (b"", "must be an event"),
+    "5001 events": ([{"name": "x"}] * 5001, "at most 5000"),
+    "deep nesting": (b'{"name":"x","data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested too deeply"),
+    "a lone surrogate": (b'{"name":"x","data":{"a":"\\ud800"}}', "not JSON"),
+    "a number that no double holds": (b'{"name":"x","data":{"a":1e999}}', "not JSON"),
+}
+
+
+async def test_bad_events_are_refused_with_the_reason(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        for name, (body, message) in REFUSED.items():
+            status, answer = await post_event(system, body)
+
+            assert (400, 400, []) == (status, answer["status"], answer["ids"]), name
+            assert message in answer["error"], name
+
+
+async def test_events_before_a_bad_one_are_taken(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        status, answer = await post_event(system, [{"name": "test/x"}, {"name": "inngest/bad"}, {"name": "test/x"}])
+
+        assert 400 == status
+        assert "event 2 of 3: event name is reserved" in answer["error"]
+        (event_id,) = answer["ids"]
+        assert ("Completed", "fine") == await system.outcome(event_id)
+
+
+async def test_a_form_becomes_an_event(start: StartSystem) -> None:
+    async with start(Fn("f", lambda call: _echo(call), ON_X)) as system:
+        answer = await system.http.post("/e/key", data={"name": "test/x", "color": ["red", "blue"]})
+        outcome = await system.outcome(answer.json()["ids"][0])
+
+        assert ("Completed", {"name": ["test/x"], "color": ["red", "blue"]}) == outcome
+
+
+def _echo(call: Call) -> Steps:
+    return call.event["data"]
+    yield
+
+
+async def test_the_same_seed_gives_the_same_ids_and_one_run(start: StartSystem) -> None:
+    seed = {"x-inngest-event-id-seed": "1743130137367,eii2YKXRVTJPuA=="}
+    async with start(Fn("f", fine, ON_X)) as system:
+        first = await post_event(system, [{"name": "test/x"}, {"name": "test/x"}], **seed)
+        second = await post_event(system, [{"name": "test/x"}, {"name": "test/x"}], **seed)
+        await system.idle()
+        stored = [event["internal_id"] for event in await system.events("test/x")]
+
+        assert first == second
+        assert (4, 2) == (len(stored), len(set(stored)))
+        assert 2 == len(system.app.calls)
+
+
+async def test_a_malformed_seed_is_ignored(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        for seed in ("x", "1,not base64", "1,AAAA", "-1,eii2YKXRVTJPuA=="):
+            status, answer = await post_event(system, {"name": "y"}, **{"x-inngest-event-id-seed": seed})
+
+            assert (200, 1) == (status, len(answer["ids"]))
+
+
+async def test_an_invocation_over_http_starts_the_named_function(start: StartSystem) -> None:
+    async with start(Fn("f", lambda call: _echo(call))) as system:
+        answer = await system.http.post("/invoke/app-f", json={"data": {"n": 1}})
+        status, output = await system.outcome(answer.json()["id"])
+
+        assert ("Completed", 1, "app-f") == (status, output["n"], output["_inngest"]["fn_id"])
+
+
+async def test_user_events_cannot_carry_internal_data(start: StartSystem) -> None:
+    async with start(Fn("f", lambda call: _echo(call), ON_X)) as system:
+        event_id = await system.send("test/x", {"_inngest": {"fn_id": "app-f"}, "n": 1})
+
+        assert ("Completed", {"n": 1}) == await system.outcome(event_id)
+
+
+async def test_health_and_the_dev_document(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        health = await system.http.get("/health")
+        info = (await system.http.get("/dev")).json()
+
+        assert ({"status": 200, "message": "OK"}, "dev") == (health.json(), health.headers["x-inngest-server-kind"])
+        assert ["app-f"] == [function["slug"] for function in info["functions"]]
+
+
+async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem) -> None:
+    def script(_: Call) -> Steps:
+        yield run("a", {"x": 1})
+        yield run("b", None)
+        return "end"
+
+    async with start(Fn("f", script, ON_X)) as system:
+        run_object = await system.run_of(await system.send("test/x"))
+        trace = await system.trace(run_object["run_id"])
+
+        assert ("app-f", "Completed", "end") == (trace["function"], trace["run"]["status"], trace["run"]["output"])
+        names = [(step["name"], step["op"], step["status"]) for step in trace["steps"]]
+        completed = [("a", "StepRun", "Completed"), ("b", "StepRun", "Completed")]
+        assert [*completed, ("Finalization", "Finalization", "Completed")] == names
+        (attempt,) = trace["steps"][0]["attempts"]
+        assert (0, "Completed", {"x": 1}) == (attempt["attempt"], attempt["status"], attempt["output"])
+        assert attempt["duration_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/runs/nonsense", 400),
+        ("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
+        ("/v2/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/trace", 404),
+        ("/v1/events/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
+        ("/v0/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/actions", 410),
+        ("/v0/runs/nonsense/batch", 400),
+        ("/v1/events?received_after=yesterday", 400),
+    ],
+)
+async def test_unknown_and_malformed_ids_are_named_in_the_error(start: StartSystem, path: str, status: int) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        answer = await system.http.get(path)
+
+        assert (status, status) == (answer.status_code, answer.json()["status"])
+        assert answer.json()["error"]
+
+
+async def test_a_request_body_over_the_limit_is_refused_before_it_is_read(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        declared = await system.http.post("/fn/register", content=b"x" * (8 * 1024 * 1024 + 1))
+        streamed = await system.http.post("/fn/register", content=_endless())
+
+        assert (413, 413) == (declared.status_code, streamed.status_code)
+
+
+async def _endless() -> Any:
+    for _ in range(9 * 1024):
+        yield b"x" * 1024
+
+
+KEYED = [
+    ("POST", "/fn/register"),
+    ("POST", "/invoke/app-f"),
+    ("GET", "/v1/events"),
+    ("GET", "/v1/events/x"),
+    ("GET", "/v1/events/x/runs"),
+    ("GET", "/v1/runs/x"),
+    ("DELETE", "/v1/runs/x"),
+    ("GET", "/v2/runs/x/trace"),
+    ("GET", "/v0/runs/x/actions"),
+    ("GET", "/v0/runs/x/batch"),
+    ("POST", "/v1/functions/app-f/tick"),
+]
+
+
+async def test_routes_that_need_the_key_refuse_everybody_else(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X), **CLOUD) as system:
+        for method, path in KEYED:
+            for authorization in ("", "Bearer wrong", "Bearer", f"Basic {KEY}", "Bearer é"):
+                headers = {"authorization": authorization.encode("latin-1")}
+                answer = await system.http.request(method, path, headers=headers)
+
+                assert (401, "Authentication failed") == (answer.status_code, answer.text), (path, authorization)
+
+
+async def test_the_key_is_taken_raw_or_hashed_with_or_without_prefix_and_so_is_the_fallback(
+    start: StartSystem,
+) -> None:
+    async with start(Fn("f", fine, ON_X), **CLOUD) as system:
+        for key in (KEY, FALLBACK):
+            bare = key.removeprefix("signkey-prod-")
+            for token in (key, bare, hash_signing_key(key), f"signkey-prod-{hash_signing_key(key)}"):
+                answer = await system.http.get("/v1/events", headers={"authorization": f"Bearer {token}"})
+
+                assert 200 == answer.status_code
+
+
+async def test_event_keys_are_checked_in_production(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X), **CLOUD) as system:
+        good = await system.http.post("/e/good-key", json={"name": "test/x"})
+        bad = await system.http.post("/e/bad-key", json={"name": "test/x"})
+        empty = await system.http.post("/e/", json={"name": "test/x"})
+
+        assert 200 == good.status_code
+        assert (401, {"status": 401, "error": "Event key not found"}) == (bad.status_code, bad.json())
+        assert (401, {"status": 401, "error": "Event key is required"}) == (empty.status_code, empty.json())
+
+
+async def test_production_has_no_dev_document_and_signs_its_calls(start: StartSystem) -> None:
+    bodies: list[tuple[bytes, str]] = []
+    async with start(Fn("f", fine, ON_X), **CLOUD) as system:
+        original = system.app.ahandle
+
+        async def capture(request: Any) -> Any:
+            bodies.append((request.body, request.headers.get("x-inngest-signature")))
+            return await original(request)
+
+        system.app.ahandle = capture  # type: ignore[method-assign]  # to see the raw bytes
+        await system.http.post("/e/good-key", json={"name": "test/x"})
+        await system.idle()
+        missing = await system.http.get("/dev")
+
+        assert (404, "cloud") == (missing.status_code, missing.headers["x-inngest-server-kind"])
+        ((body, signature),) = bodies
+        assert KEY == verify(body, signature, [KEY], system.executor.clock.now())
