@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepserve_core.executor.expressions import ExpressionFailedError, compile_expression
@@ -90,8 +90,10 @@ def test_a_negative_number_stays_one_when_it_is_bound(text: str) -> None:
 
 
 def test_an_event_that_json_cannot_carry_is_not_bound() -> None:
+    bound = compile_expression("event.v == async.v").bind({"v": [object()]})
+
     with pytest.raises(ExpressionFailedError, match="cannot be written into the expression"):
-        compile_expression("event.v == async.v").bind({"v": [object()]})
+        _ = bound.text
 
 
 _json = st.recursive(
@@ -122,16 +124,48 @@ _uses = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(_uses, _json, _json, _json)
 def test_a_bound_expression_gives_the_same_value(text: str, value: object, inner: object, awaited: object) -> None:
     event, other = {"v": value, "w": {"a": inner}}, {"v": awaited}
     expression = compile_expression(text)
-    bound = compile_expression(expression.bind(event).text)
+    bound = expression.bind(event)
+    stored = compile_expression(bound.text)
 
     expected = _outcome(lambda: expression.evaluate(event, other))
-    actual = _outcome(lambda: bound.evaluate({}, other))
+    actual = _outcome(lambda: bound.evaluate({}, other)), _outcome(lambda: stored.evaluate({}, other))
+
+    assert (expected, expected) == actual
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event.x.y == async.x",
+        "event.x.y != null || has(event.x.y)",
+        "event.x.y < 'a'",
+        "'<' + event.x.y + '>'",
+        "size(event.x.y)",
+        "event.x.y[async.data.key] == null",
+        "event.x.y.exists(e, e == 1)",
+        "[event.x.y] == [null] && event.name == async.name",
+        "has(event.data.address[async.data.key].x) || has(event.data.name)",
+    ],
+)
+def test_a_bound_expression_gives_what_its_text_gives(text: str) -> None:
+    bound = compile_expression(text).bind(EVENT)
+
+    expected = _outcome(lambda: compile_expression(bound.text).evaluate({}, AWAITED))
+    actual = _outcome(lambda: bound.evaluate({}, AWAITED))
 
     assert expected == actual
+
+
+def test_a_bound_expression_keeps_to_its_event() -> None:
+    bound = compile_expression("event.v == async.v").bind({"v": 1})
+
+    assert bound.matches({"v": 2}, {"v": 1}) is True
+    assert bound.bind({"v": 2}).text == "1.0 == async.v"
 
 
 def _outcome(evaluate: Any) -> object:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepserve_core.executor.expressions import ExpressionFailedError, ExpressionInvalidError, compile_expression
@@ -212,6 +212,7 @@ _WORDS = (
 _words = st.sampled_from(_WORDS)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(_words, max_size=25).map(" ".join), st.lists(_words).map("".join)))
 def test_any_text_compiles_or_is_refused_and_evaluates_or_fails(text: str) -> None:
     try:

@@ -177,6 +177,7 @@ def test_a_schedule_keeps_its_text() -> None:
     assert text == parse_schedule(text).text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_a_schedule_or_refused(text: str) -> None:
     try:
@@ -198,7 +199,7 @@ _fields = [
 ]
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.tuples(*_fields), st.floats(1_600_000_000, 1_900_000_000), st.sampled_from(["", "TZ=America/New_York "]))
 def test_a_schedule_fires_on_the_minute_after_the_moment_and_misses_none(
     fields: tuple[str, ...], moment: float, zone: str
