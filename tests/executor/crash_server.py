@@ -1,0 +1,13 @@
+"""A server in a process of its own, for tests that kill it: `python -m tests.executor.crash_server FILE PORT`."""
+
+from __future__ import annotations
+
+import sys
+
+from stepserve_core.executor.server import ServerConfig, run
+
+if __name__ == "__main__":
+    run(
+        ServerConfig(port=int(sys.argv[2]), database=sys.argv[1], poll=False, retry_interval=0.05),
+        on_started=lambda url: print(url, flush=True),
+    )
