@@ -23,10 +23,6 @@ class Samples:
     def median(self) -> float:
         return statistics.median(self.values)
 
-    @property
-    def best(self) -> float:
-        return min(self.values)
-
 
 def interleaved(cases: Mapping[str, Repeat], rounds: int) -> dict[str, Samples]:
     """Measure each case in turn, round after round, so that a disturbance of the machine meets all of them.
