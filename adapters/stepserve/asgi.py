@@ -42,9 +42,9 @@ def _url(scope: Scope, host: str | None) -> str:
         server = scope.get("server") or ("localhost", None)
         host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
     path = scope["path"]
-    root_path = scope.get("root_path", "")
-    if root_path and not path.startswith(root_path):  # a proxy cut it off; the outside world needs it
-        path = root_path.rstrip("/") + path
+    root_path = scope.get("root_path", "").rstrip("/")
+    if root_path and not f"{path}/".startswith(f"{root_path}/"):  # a proxy cut it off; the outside world needs it
+        path = root_path + path
     url = f"{scope.get('scheme', 'http')}://{host}{quote(path)}"
     query = scope.get("query_string", b"")
     return f"{url}?{query.decode('latin-1')}" if query else url

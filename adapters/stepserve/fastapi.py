@@ -82,4 +82,6 @@ def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest
         response = await handler.ahandle(request_from(request.scope, await request.body(), request))
         return fastapi.Response(response.body, response.status, response.headers)
 
-    target.add_api_route(path, stepserve, methods=_METHODS, name=name, operation_id=name, include_in_schema=True)
+    for method in _METHODS:  # a route each: in the schema, the id of an operation must be unique
+        operation_id = f"{name}_{method.lower()}"
+        target.add_api_route(path, stepserve, methods=[method], name=name, operation_id=operation_id)
