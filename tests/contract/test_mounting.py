@@ -107,7 +107,7 @@ def test_two_functions_with_the_same_id_are_refused_when_the_app_starts(
 ) -> None:
     functions = make_functions(client)
 
-    with pytest.raises(errors.FunctionConfigInvalidError, match="'two-steps'"):
+    with pytest.raises(errors.FunctionConfigInvalidError, match="two-steps"):
         harness.build(client, [*functions, functions[0]], None)
 
 
