@@ -267,7 +267,9 @@ class Step(_Steps):
         output_type: object = UNSET,
     ) -> Coroutine[Any, Any, Any]:
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
-        return self._reach(step_id, self._typed(output_type), self._ask_run, handler, handler_args, output_type)
+        hashed, index = self._run.identify(step_id)
+        read = None if output_type is UNSET else self._typed(output_type)
+        return self._resolve(step_id, hashed, index, read, self._ask_run, (handler, handler_args, output_type))
 
     def invoke(
         self,
@@ -321,12 +323,25 @@ class Step(_Steps):
         self, step_id: str, read: Read | None, ask: Callable[..., _Ask], *args: object
     ) -> Coroutine[Any, Any, Any]:
         hashed, index = self._run.identify(step_id)
-        coroutine = self._resolve(step_id, hashed, index, read, ask, args)
-        if hashed not in self._run.memos:  # this is what Python names in its warning when `await` is forgotten
-            coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
+        return self._resolve(step_id, hashed, index, read, ask, args)
+
+    def _resolve(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        read: Read | None,
+        ask: Callable[..., _Ask],
+        args: tuple[object, ...],
+    ) -> Coroutine[Any, Any, Any]:
+        if hashed in self._run.memos:
+            return self._recall(step_id, hashed, index, read, ask, args)
+        coroutine = self._act(step_id, hashed, index, read, ask, args)
+        # This is what Python names in its warning when `await` is forgotten.
+        coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
         return coroutine
 
-    async def _resolve(
+    async def _recall(
         self,
         step_id: str,
         hashed: str,
@@ -337,14 +352,25 @@ class Step(_Steps):
     ) -> Any:
         run = self._run
         discovery = self._runtime.discovery
-        if (discovery.order is not None or discovery.current_task() is not discovery.main) and hashed in run.memos:
+        if discovery.order is not None or discovery.current_task() is not discovery.main:
             await discovery.wait_for_turn(hashed)
         value = run.recall(hashed)
         if run.new_code_due:
             await run.start_new_code()
-        if value is MISSING:
-            await run.reach(_found(step_id, hashed, index, ask(*args)))
+        if value is MISSING:  # what is memoised are new arguments
+            return await self._act(step_id, hashed, index, read, ask, args)
         return value if read is None else read(value)
+
+    async def _act(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        read: Read | None,
+        ask: Callable[..., _Ask],
+        args: tuple[object, ...],
+    ) -> Any:
+        await self._run.reach(_found(step_id, hashed, index, ask(*args)))
 
 
 class AISync:
