@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 
+from stepserve_core._failure import sole_cause
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland, hash_step_id
 from stepserve_core.errors import (
     NonRetriableError,
@@ -123,6 +124,9 @@ class RunRuntime(Protocol):
         """End the function with something to report."""
         ...
 
+    async def fail(self, run: Run, error: Exception) -> NoReturn:
+        """End the function with an error that its own code cannot catch."""
+
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
         ...
@@ -150,8 +154,20 @@ class Memo:
         self.args = args
 
 
+class _Branch:
+    """A branch of a parallel group that is being run, and the interrupt that ended it."""
+
+    __slots__ = ("interrupt", "mode", "owner", "run")
+
+    def __init__(self, run: Run, owner: object, mode: ParallelMode) -> None:
+        self.run = run
+        self.owner = owner
+        self.mode = mode
+        self.interrupt: BranchInterrupt | None = None
+
+
 _inside_step: ContextVar[Run | None] = ContextVar("stepserve_inside_step", default=None)
-_group: ContextVar[tuple[Run, object, ParallelMode] | None] = ContextVar("stepserve_group", default=None)
+_branch: ContextVar[_Branch | None] = ContextVar("stepserve_branch", default=None)
 
 
 class Run:
@@ -188,7 +204,10 @@ class Run:
         self._on_new_code = on_new_code
         self._started_new_code = False
         self._refusal: Callable[[str], BaseException] | None = None
-        self._is_guarded = False  # a step is being executed, or the function has ended: steps may have to be refused
+        # A step is being executed, or the function or a branch was interrupted or has ended: steps may be refused.
+        self._is_guarded = False
+        self.departure: Abort | Interrupt | None = None
+        """Why the function is being left, once it is."""
         self._uses: dict[str, int] = {}
         self.edited_input: dict[str, list[object]] = {}
 
@@ -204,14 +223,22 @@ class Run:
         uses = self._uses
         if step_id not in uses:
             uses[step_id] = 1
-            return hash_step_id(step_id), None
+            try:
+                return hash_step_id(step_id), None
+            except AttributeError:
+                raise TypeError(f"a step id is text, not {type(step_id).__name__}: step.run('charge', …)") from None
         return self._identify_repeat(step_id)
 
     def _refuse(self, step_id: str) -> None:
         if self._refusal is not None:
             raise self._refusal(step_id)
+        if self.departure is not None:
+            raise self.departure
         if _inside_step.get() is self:
             raise NestedStepInterrupt
+        branch = self._current_branch()
+        if branch is not None and branch.interrupt is not None:
+            raise branch.interrupt
 
     def _identify_repeat(self, step_id: str) -> tuple[str, int]:
         index = self._uses[step_id]
@@ -248,33 +275,50 @@ class Run:
         self.new_code_due = False
         if not self._started_new_code:
             self._started_new_code = True
-            await self._on_new_code()
+            try:
+                await self._on_new_code()
+            except Exception as error:
+                await self.runtime.fail(self, error)
 
     async def reach(self, found: Found) -> NoReturn:
         """Act on a step without memo. Comes back only by raising."""
-        found.mode = self._group_mode() or ParallelMode.WAIT
         verdict = await self._verdict(found)
+        try:
+            report = await self._act(found, verdict)
+        except BaseException:  # the function may catch it (its own timeout, for example) and reach other steps
+            self.runtime.resume()
+            raise
+        await self.runtime.finish(self, [report])
+
+    async def _act(self, found: Found, verdict: Verdict) -> Report:
         if not self._started_new_code:
             await self.start_new_code()
         if verdict is Verdict.PLAN or found.handler is None:
-            await self.runtime.finish(self, [self.plan(found)])
-        await self.runtime.finish(self, [await self._execute(found)])
+            return self.plan(found)
+        return await self._execute(found)
 
     async def _verdict(self, found: Found) -> Verdict:
-        if self._group_mode() is None:
+        branch = self._current_branch()
+        if branch is None:
             return await self.runtime.choose(self, found)
-        if self.target is None:
-            raise BranchInterrupt([found])
+        found.mode = branch.mode
         if self.target != found.hashed:
-            raise BranchInterrupt([])
+            raise self._interrupt(branch, [found] if self.target is None else [])
         return Verdict.EXECUTE
 
-    def _group_mode(self) -> ParallelMode | None:
-        """Return the mode of the parallel group that this very thread of control is in."""
-        group = _group.get()
-        if group is None or group[0] is not self or group[1] is not self.runtime.owner():
+    def _interrupt(self, branch: _Branch, found: list[Found]) -> BranchInterrupt:
+        """Interrupt a branch; the steps that its `finally` blocks would start are refused with the same interrupt."""
+        if branch.interrupt is None:
+            branch.interrupt = BranchInterrupt(found)
+            self._is_guarded = True
+        return branch.interrupt
+
+    def _current_branch(self) -> _Branch | None:
+        """Return the branch of a parallel group that this very thread of control is in."""
+        branch = _branch.get()
+        if branch is None or branch.run is not self or branch.owner is not self.runtime.owner():
             return None
-        return group[2]
+        return branch
 
     def alone(self, found: Found) -> Verdict:
         """Decide about the only step in sight (6.2, rows 5 to 8).
@@ -300,15 +344,17 @@ class Run:
         self._is_guarded = True
         try:
             output = await self.runtime.call(found.handler, *args)
-        except NestedStepInterrupt:
-            return self._failure(found, NestedStepsError("Nested steps are not supported."))
-        except (NonRetriableError, RetryAfterError):  # these speak about the whole function (5.8)
-            self.runtime.resume()
-            raise
         except Exception as error:
-            return self._failure(found, error)
+            cause = sole_cause(error)
+            if isinstance(cause, (NonRetriableError, RetryAfterError)):  # these speak about the whole function (5.8)
+                raise cause from None
+            return self._failure(found, cause)
+        except BaseException as error:
+            if not _holds_nested_step(error):
+                raise
+            return self._failure(found, NestedStepsError("Nested steps are not supported."))
         finally:
-            self._is_guarded = self._refusal is not None
+            self._is_guarded = self._refusal is not None or self.departure is not None
             _inside_step.reset(token)
         return Report(_op(found, Opcode.STEP_RUN), output=output, output_type=found.output_type)
 
@@ -319,23 +365,24 @@ class Run:
     async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
         """Run branches one after the other and report together what they found (6.4)."""
         outputs: list[Any] = []
-        found: list[Found] = []
-        interrupted = False
-        outer = _group.get()
-        token = _group.set((self, self.runtime.owner(), mode))
-        try:
-            for branch in branches:
-                try:
-                    outputs.append(await self.runtime.call(branch))
-                except BranchInterrupt as interrupt:
-                    interrupted = True
-                    found += interrupt.found
-        finally:
-            _group.reset(token)
-        if not interrupted:
+        interrupts: list[BranchInterrupt] = []
+        outer = self._current_branch()
+        for callable_ in branches:
+            branch = _Branch(self, self.runtime.owner(), mode)
+            token = _branch.set(branch)
+            try:
+                outputs.append(await self.runtime.call(callable_))
+            except BranchInterrupt:
+                pass  # it is noted in the branch, where user code cannot swallow it
+            finally:
+                _branch.reset(token)
+            if branch.interrupt is not None:
+                interrupts.append(branch.interrupt)
+        if not interrupts:
             return tuple(outputs)
-        if outer is not None and outer[0] is self and outer[1] is self.runtime.owner():
-            raise BranchInterrupt(found)
+        found = [step for interrupt in interrupts for step in interrupt.found]
+        if outer is not None:
+            raise self._interrupt(outer, found)
         if found and not self._started_new_code:
             await self.start_new_code()
         return await self.runtime.report(self, found)
@@ -350,6 +397,12 @@ class Run:
             raise StepUnexpectedError(
                 "the function ended without reaching the step that the server asked for; did its code change?"
             )
+
+    def leave(self, departure: Abort | Interrupt) -> Abort | Interrupt:
+        """Return the exception with which the function ends; steps that its clean-up code reaches meet it again."""
+        self.departure = self.departure or departure
+        self._is_guarded = True
+        return self.departure
 
     def close(self, refusal: Callable[[str], BaseException] | None = None) -> None:
         """Refuse steps from now on, for the reason that was given first."""
@@ -386,6 +439,12 @@ def read_memo(value: object) -> Memo:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         return Memo(error=_step_error(error))
     return Memo(value)
+
+
+def _holds_nested_step(error: BaseException) -> bool:
+    """Look also into the groups in which a task group wraps what its tasks raise."""
+    inner = getattr(error, "exceptions", ())
+    return isinstance(error, NestedStepInterrupt) or any(map(_holds_nested_step, inner))
 
 
 def _has_edited_input(memo: object) -> bool:

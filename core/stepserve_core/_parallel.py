@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -41,11 +42,12 @@ class FunctionCancelledError(Exception):
 
 
 class _Parked:
-    __slots__ = ("found", "future")
+    __slots__ = ("found", "future", "is_group")
 
-    def __init__(self, found: list[Found], future: asyncio.Future[Verdict]) -> None:
+    def __init__(self, found: list[Found], future: asyncio.Future[Verdict], *, is_group: bool) -> None:
         self.found = found
         self.future = future
+        self.is_group = is_group
 
 
 class Discovery:
@@ -62,6 +64,7 @@ class Discovery:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[_Parked] = []
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._asked = itertools.count()
         self.order: dict[str, int] | None = None
         """The position of each memo in the order of release; None as long as only the main task uses steps."""
         self._quiet_turns = 0
@@ -95,9 +98,9 @@ class Discovery:
         if self.order is None:
             self.order = {finished: position for position, finished in enumerate(self._run.finished())}
         future: asyncio.Future[None] = self._loop.create_future()
-        # The length keeps apart two memos that the stack does not list, in the order in which they were asked for.
+        # Memos that the stack does not list come last, in the order in which they were asked for.
         position = self.order.get(hashed, len(self.order))
-        heapq.heappush(self._recalled, (position, len(self._recalled), future))
+        heapq.heappush(self._recalled, (position, next(self._asked), future))
         self._stir()
         await future
 
@@ -106,26 +109,41 @@ class Discovery:
         if self._run.target == found.hashed and not self._acting:
             self._acting = True
             return self._run.alone(found)
-        return await self._park([found])
+        return await self._park([found], is_group=False)
 
     async def park_group(self, found: list[Found]) -> NoReturn:
         """Park with the steps of a parallel group; they are only ever planned."""
-        await self._park(found)
+        await self._park(found, is_group=True)
         raise AssertionError("a parallel group was told to execute")
 
     async def finish(self, reports: list[Report]) -> NoReturn:
         """Hand over what the function has to report, and wait to be cancelled."""
         if not self._end.done():
             self._end.set_result(reports)
+        await self._wait_for_cancellation()
+
+    async def fail(self, error: Exception) -> NoReturn:
+        """Answer with an error, and wait to be cancelled."""
+        if not self._end.done():
+            self._end.set_exception(error)
+        await self._wait_for_cancellation()
+
+    async def _wait_for_cancellation(self) -> NoReturn:
+        self._note_task()
         await self._loop.create_future()
         raise AssertionError("a future that nobody resolves was resolved")
 
-    async def _park(self, found: list[Found]) -> Verdict:
+    async def _park(self, found: list[Found], *, is_group: bool) -> Verdict:
         self._note_task()
         future: asyncio.Future[Verdict] = self._loop.create_future()
-        self._parked.append(_Parked(found, future))
+        self._parked.append(_Parked(found, future, is_group=is_group))
         self._stir()
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # chosen, but cancelled by the user before it could run
+                self.step_failed()
+            raise
 
     def _note_task(self) -> None:
         task = asyncio.current_task()
@@ -171,7 +189,7 @@ class Discovery:
             return  # the function waits for something of its own; answering nothing would make the server call at once
         if self._run.target is not None:
             self._wait_for_target()
-        elif len(parked) == 1 and len(parked[0].found) == 1:
+        elif len(parked) == 1 and not parked[0].is_group:
             self._acting = True
             parked[0].future.set_result(self._run.alone(parked[0].found[0]))
         else:
@@ -179,12 +197,7 @@ class Discovery:
             self._loop.create_task(self._plan([step for entry in parked for step in entry.found]))
 
     async def _plan(self, found: list[Found]) -> None:
-        try:
-            await self._run.start_new_code()
-        except Exception as error:
-            if not self._end.done():
-                self._end.set_exception(error)
-            return
+        await self._run.start_new_code()
         if not self._end.done():
             self._end.set_result([self._run.plan(step) for step in found])
 

@@ -73,9 +73,16 @@ class SyncRuntime:
         threading.Event().wait(seconds)
 
     async def execute(self, run: Run, body: Callable[..., Any], context: object) -> Any:
-        """Run a user's function to its end."""
-        del run
-        return await self.call(body, context)
+        """Run a user's function to its end. What it was interrupted for counts, whatever it did on its way out."""
+        output = None
+        try:
+            output = await self.call(body, context)
+        except Exception:
+            if run.departure is None:
+                raise
+        if run.departure is not None:
+            raise run.departure
+        return output
 
     async def choose(self, run: Run, found: Found) -> Verdict:
         """Decide at once: a sync function cannot reach another step before this one is answered."""
@@ -83,14 +90,18 @@ class SyncRuntime:
 
     async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
         """Leave the function."""
-        del run
-        raise Interrupt(reports)
+        raise run.leave(Interrupt(reports))
+
+    async def fail(self, run: Run, error: Exception) -> NoReturn:
+        """Leave the function with an error."""
+        raise run.leave(Abort(error))
 
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Leave the function with the plans of a parallel group."""
         if not found:
-            raise Abort(StepUnexpectedError("no branch of a parallel group reached the step that the server asked for"))
-        raise Interrupt([run.plan(step) for step in found])
+            error = StepUnexpectedError("no branch of a parallel group reached the step that the server asked for")
+            raise run.leave(Abort(error))
+        raise run.leave(Interrupt([run.plan(step) for step in found]))
 
     def resume(self) -> None:
         """Do nothing: there is nothing to wait for."""
@@ -141,6 +152,13 @@ class AsyncRuntime:
         """Report, and wait here to be cancelled."""
         del run
         await self.discovery.finish(reports)
+
+    async def fail(self, run: Run, error: Exception) -> NoReturn:
+        """End the function with an error."""
+        del run
+        if self.discovery is _NOTHING:
+            raise Abort(error)
+        await self.discovery.fail(error)
 
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Add the steps of a parallel group to what was found, and wait here to be cancelled."""

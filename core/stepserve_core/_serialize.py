@@ -40,8 +40,12 @@ class PydanticSerializer:
         key = typ if getattr(typ, "__hash__", None) else id(typ)
         adapter = self._adapters.get(key)
         if adapter is None:
-            from pydantic import TypeAdapter  # noqa: PLC0415 - only programs that use pydantic pay for importing it
-
+            try:
+                from pydantic import TypeAdapter  # noqa: PLC0415 - only programs that use pydantic pay for importing it
+            except ImportError:
+                raise ImportError(
+                    "PydanticSerializer needs pydantic: python -m pip install 'stepserve[pydantic]'"
+                ) from None
             if len(self._adapters) >= 512:
                 self._adapters.clear()
             adapter = self._adapters[key] = TypeAdapter(cast("Any", typ))
@@ -114,10 +118,16 @@ def _children(value: object) -> list[tuple[str, object]]:
         return [(f".{key}", item) for key, item in value.items()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
-    if hasattr(value, "__dataclass_fields__") or isinstance(value, msgspec.Struct):
-        names: Iterable[str] = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", {})
-        return [(f".{name}", getattr(value, name, None)) for name in names]
-    return []
+    if hasattr(value, "model_dump"):
+        return _children(_hook(value))
+    return [(f".{name}", getattr(value, name, None)) for name in _field_names(value)]
+
+
+def _field_names(value: object) -> Iterable[str]:
+    for listing in ("__struct_fields__", "__dataclass_fields__"):
+        if hasattr(value, listing):
+            return cast("Iterable[str]", getattr(value, listing))
+    return [attribute.name for attribute in getattr(value, "__attrs_attrs__", ())]
 
 
 def _find(value: object, path: str, depth: int) -> str | None:
