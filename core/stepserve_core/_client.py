@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from stepserve_core import _durations, _protocol, _settings
 from stepserve_core._config import (
@@ -19,8 +19,6 @@ from stepserve_core._config import (
     Throttle,
     Timeouts,
     Trigger,
-    TriggerCron,
-    TriggerEvent,
 )
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._durations import Duration
@@ -81,7 +79,7 @@ class Inngest:
         event_key: str | None = None,
         is_production: bool | None = None,
         logger: Any = None,
-        middleware: list[UninitializedMiddleware] | None = None,
+        middleware: Sequence[UninitializedMiddleware] | None = None,
         request_timeout: Duration | None = None,
         serializer: Serializer | None = None,
         signing_key: str | None = None,
@@ -166,13 +164,13 @@ class Inngest:
         self,
         *,
         fn_id: str,
-        trigger: Trigger | list[TriggerCron | TriggerEvent] | list[TriggerCron] | list[TriggerEvent],
+        trigger: Trigger | Sequence[Trigger],
         batch_events: Batch | None = None,
         cancel: list[Cancel] | None = None,
         concurrency: list[Concurrency] | None = None,
         debounce: Debounce | None = None,
         idempotency: str | None = None,
-        middleware: list[UninitializedMiddleware] | None = None,
+        middleware: Sequence[UninitializedMiddleware] | None = None,
         name: str | None = None,
         on_failure: Handler | None = None,
         output_type: object = UNSET,
@@ -203,7 +201,7 @@ class Inngest:
         options = FunctionOptions(
             fn_id=fn_id,
             name=name,
-            triggers=list(trigger) if isinstance(trigger, list) else [trigger],
+            triggers=_triggers(trigger),
             batch_events=batch_events,
             cancel=cancel,
             concurrency=concurrency,
@@ -242,6 +240,13 @@ class Inngest:
             manager = MiddlewareManager(self, None, runtime)
             manager.add(self.middleware)
         return await EventSender(self, runtime, manager).send(events)
+
+
+def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[Trigger]:
+    # Text is a sequence too; whoever passes it is told what a trigger is when the options are checked.
+    if isinstance(trigger, Sequence) and not isinstance(trigger, str):
+        return list(trigger)
+    return [cast("Trigger", trigger)]
 
 
 def _seconds(timeout: Duration | None) -> float:
