@@ -61,10 +61,10 @@ def import_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
                 taken[module].append(seconds)
 
     def over(module: str, base: str) -> Result:
-        """Return what the module costs more than the base that was imported in the same round."""
+        """Return what the module costs more than the base; sorted, so that medians and bests are each subtracted."""
         if module in failed:
             return failed[module]
-        pairs = zip(taken[module], taken[base], strict=True)
+        pairs = zip(sorted(taken[module]), sorted(taken[base]), strict=True)
         return Samples([seconds - alone for seconds, alone in pairs])
 
     group = f"CPU of import over `python -c pass` ({Samples(taken['']).median * 1e3:.0f} ms)"
