@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -48,6 +49,7 @@ class _Clients:
             with self._lock:
                 if self._sync is None:
                     self._sync = httpx.Client()
+                    atexit.register(self._sync.close)
         return self._sync
 
     async def of_running_loop(self) -> httpx.AsyncClient:
