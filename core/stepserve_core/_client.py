@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from stepserve_core import _durations, _protocol, _settings
 from stepserve_core._config import (
@@ -19,6 +19,8 @@ from stepserve_core._config import (
     Throttle,
     Timeouts,
     Trigger,
+    TriggerCron,
+    TriggerEvent,
 )
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._durations import Duration
@@ -243,10 +245,10 @@ class Inngest:
 
 
 def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[Trigger]:
-    # Text is a sequence too; whoever passes it is told what a trigger is when the options are checked.
-    if isinstance(trigger, Sequence) and not isinstance(trigger, str):
-        return list(trigger)
-    return [cast("Trigger", trigger)]
+    if isinstance(trigger, (TriggerCron, TriggerEvent)):
+        return [trigger]
+    # Whoever passes text or None is told what a trigger is when the options are checked.
+    return list(trigger) if isinstance(trigger, (list, tuple)) else [trigger]  # type: ignore[list-item]
 
 
 def _seconds(timeout: Duration | None) -> float:
