@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,13 @@ def start(tmp_path: Path) -> StartSystem:
     """Start an app and an executor that calls it over HTTP, on a database file."""
 
     @asynccontextmanager
-    async def start_system(*functions: Fn, clock: Clock | None = None, **settings: Any) -> AsyncIterator[System]:
-        defaults = {"port": 0, "database": str(tmp_path / "runs.db"), "poll": False, "retry_interval": 0.0}
+    async def start_system(*functions: Fn, clock: Clock | None = None, **settings: Any) -> AsyncGenerator[System, None]:
+        defaults: dict[str, Any] = {
+            "port": 0,
+            "database": str(tmp_path / "runs.db"),
+            "poll": False,
+            "retry_interval": 0.0,
+        }
         async with running_system(list(functions), ServerConfig(**{**defaults, **settings}), clock) as system:
             yield system
 

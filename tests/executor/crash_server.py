@@ -6,8 +6,15 @@ import sys
 
 from stepserve_core.executor.server import ServerConfig, run
 
+
+def announce(url: str) -> None:
+    """Say on stdout that the server listens."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     run(
         ServerConfig(port=int(sys.argv[2]), database=sys.argv[1], poll=False, retry_interval=0.05),
-        on_started=lambda url: print(url, flush=True),
+        on_started=announce,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -46,7 +46,8 @@ class System:
 
     async def runs(self, event_id: str) -> list[dict[str, Any]]:
         """Return the runs that an event started."""
-        return await self.get(f"/v1/events/{event_id}/runs")
+        runs: list[dict[str, Any]] = await self.get(f"/v1/events/{event_id}/runs")
+        return runs
 
     async def run_of(self, event_id: str) -> dict[str, Any]:
         """Return the only run that an event started, when nothing is left to do."""
@@ -80,7 +81,9 @@ class System:
 
 
 @asynccontextmanager
-async def running_system(functions: list[Fn], config: ServerConfig, clock: Clock | None) -> AsyncIterator[System]:
+async def running_system(
+    functions: list[Fn], config: ServerConfig, clock: Clock | None
+) -> AsyncGenerator[System, None]:
     """Run an app and an executor that has synced it."""
     app = RawApp(functions)
     headers = {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
+import httpx
 import pytest
 
 from stepserve_core._signature import hash_signing_key, verify
@@ -76,7 +77,7 @@ async def test_events_before_a_bad_one_are_taken(start: StartSystem) -> None:
 
 
 async def test_a_form_becomes_an_event(start: StartSystem) -> None:
-    async with start(Fn("f", lambda call: _echo(call), ON_X)) as system:
+    async with start(Fn("f", _echo, ON_X)) as system:
         answer = await system.http.post("/e/key", data={"name": "test/x", "color": ["red", "blue"]})
         outcome = await system.outcome(answer.json()["ids"][0])
 
@@ -110,7 +111,7 @@ async def test_a_malformed_seed_is_ignored(start: StartSystem) -> None:
 
 
 async def test_an_invocation_over_http_starts_the_named_function(start: StartSystem) -> None:
-    async with start(Fn("f", lambda call: _echo(call))) as system:
+    async with start(Fn("f", _echo)) as system:
         answer = await system.http.post("/invoke/app-f", json={"data": {"n": 1}})
         status, output = await system.outcome(answer.json()["id"])
 
@@ -118,7 +119,7 @@ async def test_an_invocation_over_http_starts_the_named_function(start: StartSys
 
 
 async def test_user_events_cannot_carry_internal_data(start: StartSystem) -> None:
-    async with start(Fn("f", lambda call: _echo(call), ON_X)) as system:
+    async with start(Fn("f", _echo, ON_X)) as system:
         event_id = await system.send("test/x", {"_inngest": {"fn_id": "app-f"}, "n": 1})
 
         assert ("Completed", {"n": 1}) == await system.outcome(event_id)
@@ -180,7 +181,7 @@ async def test_a_request_body_over_the_limit_is_refused_before_it_is_read(start:
         assert (413, 413) == (declared.status_code, streamed.status_code)
 
 
-async def _endless() -> Any:
+async def _endless() -> AsyncGenerator[bytes, None]:
     for _ in range(9 * 1024):
         yield b"x" * 1024
 
@@ -204,7 +205,7 @@ async def test_routes_that_need_the_key_refuse_everybody_else(start: StartSystem
     async with start(Fn("f", fine, ON_X), **CLOUD) as system:
         for method, path in KEYED:
             for authorization in ("", "Bearer wrong", "Bearer", f"Basic {KEY}", "Bearer é"):
-                headers = {"authorization": authorization.encode("latin-1")}
+                headers = httpx.Headers([(b"authorization", authorization.encode("latin-1"))])
                 answer = await system.http.request(method, path, headers=headers)
 
                 assert (401, "Authentication failed") == (answer.status_code, answer.text), (path, authorization)

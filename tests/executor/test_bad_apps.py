@@ -113,9 +113,7 @@ async def test_an_app_that_hangs_is_left_after_the_timeout(start: StartSystem) -
 
 async def test_an_endless_redirect_is_a_failed_attempt(start: StartSystem) -> None:
     async with start(Fn("f", fine, ON_X, retries=0)) as system:
-        system.app.replies["f"] = lambda call: Response(
-            307, {"location": f"?fnId={call.function}&stepId=step"}, b""
-        )
+        system.app.replies["f"] = lambda call: Response(307, {"location": f"?fnId={call.function}&stepId=step"}, b"")
         status, output = await system.outcome(await system.send("test/x"))
 
         assert "Failed" == status

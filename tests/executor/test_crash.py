@@ -98,7 +98,13 @@ def free_port() -> int:
 
 async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(tmp_path: Path) -> None:
     server = Server(tmp_path / "crash.db", free_port())
-    app = Witness([Fn("pipeline", pipeline, [{"event": "test/x"}]), Fn("child", child), Fn("waiter", waiter, [{"event": "test/w"}])])
+    app = Witness(
+        [
+            Fn("pipeline", pipeline, [{"event": "test/x"}]),
+            Fn("child", child),
+            Fn("waiter", waiter, [{"event": "test/w"}]),
+        ]
+    )
     for fn in app.functions:
         app.replies[fn.id] = app.watch(fn.script)
     chance = random.Random(20240517)

@@ -51,8 +51,13 @@ async def test_a_function_that_is_no_longer_registered_starts_no_runs(start: Sta
 
 async def test_every_problem_is_reported_and_nothing_is_stored(start: StartSystem) -> None:
     async with start(Fn("f", fine, ON_X)) as system:
-        bad = Fn("bad", fine, [{"event": ""}, {"cron": "@daily"}], options={"cancel": [{"event": "x", "timeout": "1y"}]})
-        good, system.app.functions = system.app.functions, [bad, Fn("bad", fine, [{"event": "y", "expression": "a =="}])]
+        bad = Fn(
+            "bad", fine, [{"event": ""}, {"cron": "@daily"}], options={"cancel": [{"event": "x", "timeout": "1y"}]}
+        )
+        good, system.app.functions = (
+            system.app.functions,
+            [bad, Fn("bad", fine, [{"event": "y", "expression": "a =="}])],
+        )
         answer = await system.http.post("/fn/register", json=system.app.registration())
         body = answer.json()
 
@@ -114,7 +119,9 @@ async def test_an_app_given_by_url_is_synced_and_a_failed_sync_is_repeated(tmp_p
     app.ahandle = answer  # type: ignore[method-assign]  # the app refuses at first
     async with served(app) as origin:
         app.url = f"{origin}/api/inngest"
-        config = ServerConfig(port=0, sdk_urls=[app.url], database=str(tmp_path / "x.db"), poll=False, poll_interval=0.05)
+        config = ServerConfig(
+            port=0, sdk_urls=[app.url], database=str(tmp_path / "x.db"), poll=False, poll_interval=0.05
+        )
         async with serving(config) as server:
             app.api = server.url
             await asked.wait()
@@ -164,5 +171,3 @@ async def test_an_app_that_does_not_run_is_unreachable(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
         assert ["unreachable"] == [app.error for app in apps]
-
-

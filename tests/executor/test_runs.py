@@ -19,9 +19,13 @@ ON_X = [{"event": "test/x"}]
 async def test_steps_run_once_each_and_the_run_completes_with_the_result(start: StartSystem) -> None:
     executed: list[str] = []
 
+    def execute(name: str, value: int) -> int:
+        executed.append(name)
+        return value
+
     def script(_: Call) -> Steps:
-        first = yield run("first", lambda: executed.append("first") or 1)
-        second = yield run("second", lambda: executed.append("second") or first + 1)
+        first = yield run("first", lambda: execute("first", 1))
+        second = yield run("second", lambda: execute("second", first + 1))
         return {"sum": first + second}
 
     async with start(Fn("f", script, ON_X)) as system:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ async def test_units_that_wait_share_one_commit(tmp_path: Path) -> None:
 
     first = writer.submit(block)
     await asyncio.sleep(0)
-    others = [writer.submit(lambda tables, n=n: tables.runs.reserve(f"key-{n}", "run", 0.0, 1.0)) for n in range(50)]
+    others = [writer.submit(reserving(f"key-{n}")) for n in range(50)]
     first_runs.set()
     await asyncio.gather(first, *others)
     writer.close()
@@ -40,6 +41,10 @@ async def test_units_that_wait_share_one_commit(tmp_path: Path) -> None:
 
     assert [True] * 50 == [other.result() for other in others]
     assert statements.count("COMMIT") <= 2
+
+
+def reserving(key: str) -> Callable[[Tables], bool]:
+    return lambda tables: tables.runs.reserve(key, "run", 0.0, 1.0)
 
 
 async def test_a_unit_that_fails_is_undone_alone(tmp_path: Path) -> None:
@@ -84,26 +89,6 @@ async def test_a_second_process_cannot_open_the_same_file(tmp_path: Path) -> Non
     Store(path).close()
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: path.write_bytes(b"not a database" * 100), "is not a database of stepserve"),
-        (lambda path: _run(path, "CREATE TABLE t (a)"), "is a database of another program"),
-        (lambda path: _age(path), "written by a newer version"),
-    ],
-    ids=["not a database", "another program's", "newer schema"],
-)
-async def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path: Path, make: object, message: str) -> None:
-    path = tmp_path / "x.db"
-    assert callable(make)
-    make(path)
-    before = path.read_bytes()
-
-    with pytest.raises(DatabaseError, match=message):
-        Store(str(path))
-    assert before == path.read_bytes()
-
-
 def _run(path: Path, sql: str) -> None:
     connection = sqlite3.connect(path)
     connection.execute(sql)
@@ -114,6 +99,27 @@ def _run(path: Path, sql: str) -> None:
 def _age(path: Path) -> None:
     Store(str(path)).close()
     _run(path, "PRAGMA user_version = 99")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"not a database" * 100), "is not a database of stepserve"),
+        (lambda path: _run(path, "CREATE TABLE t (a)"), "is a database of another program"),
+        (_age, "written by a newer version"),
+    ],
+    ids=["not a database", "another program's", "newer schema"],
+)
+async def test_a_file_that_is_not_ours_is_refused_and_left_alone(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    path = tmp_path / "x.db"
+    make(path)
+    before = path.read_bytes()
+
+    with pytest.raises(DatabaseError, match=message):
+        Store(str(path))
+    assert before == path.read_bytes()
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from stepserve_core.executor import fragments
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.expressions import ExpressionFailedError, compile_expression
-from stepserve_core.executor.functions import ConcurrencyLimit
+from stepserve_core.executor.function_config import ConcurrencyLimit
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import Claimed

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stepserve_core._durations import parse
 from stepserve_core.executor.expressions import ExpressionInvalidError, compile_expression
+from stepserve_core.executor.function_config import ConcurrencyLimit, FunctionConfig, Trigger
 from stepserve_core.executor.schedules import ScheduleInvalidError, parse_schedule
-
-if TYPE_CHECKING:
-    from stepserve_core.executor.functions import ConcurrencyLimit, FunctionConfig, Trigger
 
 _SECOND, _MINUTE, _DAY = 1000, 60_000, 86_400_000
 _TEXT_LIMIT = 255

@@ -11,7 +11,8 @@ import msgspec
 
 from stepserve_core.executor import ids
 from stepserve_core.executor.crons import seed_ticks
-from stepserve_core.executor.functions import Registration, options_not_enforced
+from stepserve_core.executor.function_config import options_not_enforced
+from stepserve_core.executor.functions import Registration
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import App

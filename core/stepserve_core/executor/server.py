@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
 import uvicorn
 
@@ -109,7 +109,7 @@ class RunningServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncIterator[RunningServer]:
+async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncGenerator[RunningServer, None]:
     """Serve inside the running loop until the block is left; then stop gracefully.
 
     Raises:
@@ -118,49 +118,65 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
     config.check()
     listener = bind(config)
     try:
-        settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
-        executor = Executor(Store(config.database, synchronous=config.synchronous), clock=clock, settings=settings)
+        executor = _build_executor(config, clock)
     except BaseException:
         listener.close()
         raise
-    server = _Server(
-        uvicorn.Config(
-            build_api(executor, config.access),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(config.grace)),
-        )
+    server = _Server(_uvicorn_config(executor, config))
+    sync_transport = HttpTransport()
+    sync = _build_sync(executor, sync_transport, config)
+    finished = asyncio.Event()
+    await executor.start()
+    serve_task = asyncio.create_task(server.serve(sockets=[listener]))
+    serve_task.add_done_callback(lambda _: finished.set())
+    sync_task = asyncio.create_task(sync.run())
+    try:
+        await server.listening.wait()
+        port: int = listener.getsockname()[1]
+        yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, finished)
+    finally:
+        server.should_exit = True
+        sync.stop()
+        await asyncio.gather(serve_task, sync_task)
+        await sync_transport.close()
+        await executor.stop(config.grace)
+
+
+def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
+    settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
+    store = Store(config.database, synchronous=config.synchronous)
+    return Executor(store, clock=clock, settings=settings)
+
+
+def _uvicorn_config(executor: Executor, config: ServerConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_api(executor, config.access),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(config.grace)),
     )
-    sync = AppSync(
+
+
+def _build_sync(executor: Executor, transport: HttpTransport, config: ServerConfig) -> AppSync:
+    return AppSync(
         executor,
-        sync_transport := HttpTransport(),
+        transport,
         urls=config.sdk_urls,
         kind=config.kind,
         signing_key=config.signing_key,
         interval=config.poll_interval,
         poll_healthy=config.kind == "dev" if config.poll is None else config.poll,
     )
-    finished = asyncio.Event()
-    await executor.start()
-    tasks = [
-        asyncio.create_task(server.serve(sockets=[listener])),
-        asyncio.create_task(sync.run()),
-    ]
-    tasks[0].add_done_callback(lambda _: finished.set())
-    try:
-        await server.listening.wait()
-        port: int = listener.getsockname()[1]
-        host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104 - read, not bound
-        yield RunningServer(f"http://{host}:{port}", port, executor, finished)
-    finally:
-        server.should_exit = True
-        sync.stop()
-        await asyncio.gather(*tasks)
-        await sync_transport.close()
-        await executor.stop(config.grace)
+
+
+def _reachable(host: str) -> str:
+    """Return what to write into a URL for an address to listen at."""
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - read, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def run(config: ServerConfig, on_started: Callable[[str], None] | None = None) -> None:
@@ -226,6 +242,6 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals alone."""
         yield

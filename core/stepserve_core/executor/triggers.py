@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from stepserve_core.executor.expressions import ExpressionFailedError, compile_expression
-from stepserve_core.executor.functions import Trigger
+from stepserve_core.executor.function_config import Trigger
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import sqlite3
 
 import msgspec
 
-from stepserve_core.executor.functions import FunctionConfig
+from stepserve_core.executor.function_config import FunctionConfig
 
 
 class App(msgspec.Struct, frozen=True):

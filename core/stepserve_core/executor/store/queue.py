@@ -99,6 +99,10 @@ class Queue:
         ).fetchall()
         return sorted((Claimed(*row) for row in rows), key=lambda item: item.priority)
 
+    def lease_ends(self) -> list[float]:
+        """Return when the leases end, the earliest first."""
+        return [row[0] for row in self._execute("SELECT rank FROM queue WHERE state = 2 ORDER BY rank")]
+
     def renew(self, item_ids: list[str], lease_until: float) -> None:
         """Extend leases."""
         for item_id in item_ids:
