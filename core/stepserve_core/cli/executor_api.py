@@ -103,14 +103,15 @@ def _read(response: httpx.Response, url: str) -> dict[str, Any]:
 
 
 def _refusal(response: httpx.Response, url: str) -> Problem:
-    try:
-        message = msgspec.json.decode(response.content, type=dict[str, Any]).get("error") or response.text
-    except (ValueError, RecursionError):
-        message = response.text.strip()[:200]
-    if response.status_code == 401:
+    status = response.status_code
+    if status == 401:
         return Problem(
-            f"the executor at {url} refused the key: {message}. Pass the one that it was started with: --signing-key or"
+            f"the executor at {url} refused the key. Pass the one that it was started with: --signing-key or"
             " INNGEST_SIGNING_KEY for looking up, --key or INNGEST_EVENT_KEY for sending."
         )
-    kind = _UnknownProblem if response.status_code in (400, 404) else Problem
-    return kind(f"the executor at {url} answered {response.status_code}: {message}")
+    try:
+        message = msgspec.json.decode(response.content, type=dict[str, Any]).get("error", "no reason given")
+    except (ValueError, RecursionError):
+        return Problem(f"what answers at {url} is not an executor: it answered {status} without JSON")
+    kind = _UnknownProblem if status in (400, 404) else Problem
+    return kind(f"the executor at {url} answered {status}: {message}")

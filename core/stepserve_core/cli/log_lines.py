@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 import logging
 
 import msgspec
-
-from stepserve_core.executor.moments import to_rfc3339
 
 
 class LogLevel(str, enum.Enum):
@@ -24,8 +23,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
         values = {
-            "time": to_rfc3339(record.created),
+            "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -40,3 +40,5 @@ def configure(level: LogLevel, *, as_json: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level.value.upper(), handlers=[handler])
+    if level is not LogLevel.DEBUG:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that a process starts and ends is our line to say

@@ -34,6 +34,7 @@ def require_server() -> None:
     try:
         import_module("stepserve_core.executor.server")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("stepserve"):
+        library = (error.name or "").partition(".")[0]
+        if library in ("", "stepserve_core"):
             raise
-        raise Problem(f'the executor needs {error.name}: pip install "stepserve[server]"') from None
+        raise Problem(f'the executor needs {library}: pip install "stepserve[server]"') from None

@@ -121,7 +121,7 @@ def start(
         sdk_urls=check_urls("--sdk-url", values_of("--sdk-url", sdk_url, os.environ)),
         host=host,
         port=port,
-        database=db,
+        database=db or _DEFAULT_DATABASE,
         poll_interval=poll_interval or _POLL_INTERVAL,
         retry_interval=retry_interval or None,
         concurrency=queue_workers,

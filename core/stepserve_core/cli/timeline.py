@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from stepserve_core.executor.moments import parse_date
 
 RUN, SLEEP, WAIT, INVOKE, AI = "step.run", "step.sleep", "step.wait_for_event", "step.invoke", "step.ai"
 
@@ -121,7 +120,8 @@ def _read_attempts(entry: Mapping[str, Any]) -> tuple[Attempt, ...]:
 
 
 def _moment(text: str | None) -> float | None:
-    return None if text is None else parse_date(text)
+    """Read a date as the executor writes it, with milliseconds and in UTC; Python 3.10 does not know the Z."""
+    return None if text is None else datetime.datetime.fromisoformat(text.removesuffix("Z") + "+00:00").timestamp()
 
 
 def _between(start: float | None, end: float | None) -> float | None:

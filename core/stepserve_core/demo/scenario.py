@@ -14,20 +14,16 @@ from stepserve_core._signature import sign
 from stepserve_core.cli.executor_api import ExecutorApi
 from stepserve_core.cli.problems import Problem
 from stepserve_core.cli.timeline import Run
+from stepserve_core.demo.decisions import is_over, is_settlement_due
 from stepserve_core.demo.expected import (
     CRON_FUNCTION,
     EVENTS,
     SETTLEMENT,
     STARTING_EVENTS,
-    TIMER,
-    WAITING_FUNCTION,
-    WAITING_STEP,
     ExpectedRun,
 )
 from stepserve_core.demo.processes import POLL
 from stepserve_core.demo.progress import Progress
-
-_WAITING = "Waiting"
 
 
 @dataclass(frozen=True)
@@ -88,11 +84,11 @@ def play(stage: Stage, expected: Sequence[ExpectedRun]) -> list[Run]:
         stage.check()
         runs = collector.collect()
         changes.show(runs)
-        if not settled and _is_settlement_due(runs, stage.app_ids):
+        if not settled and is_settlement_due(runs, stage.app_ids):
             event_id = stage.api.send(stage.event_key, *SETTLEMENT)
             stage.progress.say(f"the orders wait for {SETTLEMENT[0]}: sent it as {event_id}")
             settled = True
-        elif _is_over(runs, expected):
+        elif is_over(runs, expected):
             break
         elif time.monotonic() > stage.deadline:
             stage.progress.say("the time is up; what has not ended is reported as it is")
@@ -130,28 +126,6 @@ class _Collector:
         if run.has_ended:
             self._ended[run_id] = run
         return run
-
-
-def _is_settlement_due(runs: Sequence[Run], app_ids: Sequence[str]) -> bool:
-    """Say whether the order of every app waits for its payment; one that has ended before waits for nothing."""
-    orders = {run.function: run for run in runs}
-    states = [orders.get(f"{app_id}-{WAITING_FUNCTION}") for app_id in app_ids]
-    waiting = [run is not None and not run.has_ended and _waits(run) for run in states]
-    return any(waiting) and all(
-        waits or (run is not None and run.has_ended) for waits, run in zip(waiting, states, strict=True)
-    )
-
-
-def _waits(run: Run) -> bool:
-    step = run.step(WAITING_STEP)
-    return step is not None and step.status == _WAITING
-
-
-def _is_over(runs: Sequence[Run], expected: Sequence[ExpectedRun]) -> bool:
-    """Say whether all runs have ended, those among them that the demo itself asked for: then no more will come."""
-    asked_for = {*(name for name, _ in EVENTS), TIMER}
-    wanted = {run.function for run in expected if run.times and run.event in asked_for}
-    return wanted <= {run.function for run in runs} and all(run.has_ended for run in runs)
 
 
 class _Changes:
