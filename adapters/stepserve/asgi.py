@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from stepserve_core._protocol import Request, Response
 from stepserve_core.handler import Handler
@@ -41,13 +41,23 @@ def _url(scope: Scope, host: str | None) -> str:
     if host is None:
         server = scope.get("server") or ("localhost", None)
         host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
-    path = scope["path"]
-    root_path = scope.get("root_path", "").rstrip("/")
-    if root_path and not f"{path}/".startswith(f"{root_path}/"):  # a proxy cut it off; the outside world needs it
-        path = root_path + path
-    url = f"{scope.get('scheme', 'http')}://{host}{quote(path)}"
+    url = f"{scope.get('scheme', 'http')}://{host}{quote(_full_path(scope))}"
     query = scope.get("query_string", b"")
     return f"{url}?{query.decode('latin-1')}" if query else url
+
+
+def _full_path(scope: Scope) -> str:
+    """Return the path as the outside world knows it.
+
+    A path begins with its root path, says ASGI; older servers and routers, and proxies, cut the root path off.
+    """
+    path: str = scope["path"]
+    root_path = scope.get("root_path", "").rstrip("/")
+    if not root_path:
+        return path
+    joined: str = root_path + path
+    was_cut_off = unquote((scope.get("raw_path") or b"").decode("latin-1")) == joined
+    return joined if was_cut_off or not f"{path}/".startswith(f"{root_path}/") else path
 
 
 async def _read_body(receive: Receive) -> bytes | None:

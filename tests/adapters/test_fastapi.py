@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from tests.frameworks import servers
 from tests.frameworks.harness import Sender
 
 TRIGGER = TriggerEvent(event="shop/tested")
+STARLETTE = tuple(int(part) for part in importlib.metadata.version("starlette").split(".")[:2])
 
 
 @contextmanager
@@ -105,6 +107,8 @@ def test_a_mounted_app_reports_the_path_it_is_mounted_at(client: Inngest, record
 def test_a_path_that_a_proxy_cuts_off_is_reported(
     client: Inngest, recorder: Recorder, root_path: str, in_path: bool
 ) -> None:
+    if in_path and STARLETTE < (0, 35):
+        pytest.skip("before version 0.35, Starlette does not find routes of paths that begin with their root path")
     app = fastapi.FastAPI()
     stepserve.fastapi.serve(app, client, [_answer(client, 1)])
 
