@@ -20,6 +20,7 @@ import httpx
 import uvicorn
 
 from stepserve_core._protocol import Request, Response
+from stepserve_core.executor.server import QuietServer
 
 SDK_HEADERS = {"content-type": "application/json", "x-inngest-sdk": "raw:v1", "x-inngest-req-version": "2"}
 
@@ -266,24 +267,16 @@ def _error(raised: RaisedError, name: str = "RaisedError") -> Response:
     return reply(500, body, **_control(raised))
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave signals to pytest."""
-        yield
-
-
 @contextlib.asynccontextmanager
 async def served(app: Any) -> AsyncGenerator[str, None]:
     """Serve an ASGI app on a free port; yield its origin."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    server = QuietServer(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0)
+    await server.listening.wait()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.stop()
         await task

@@ -122,7 +122,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     except BaseException:
         listener.close()
         raise
-    server = _Server(_uvicorn_config(executor, config))
+    server = QuietServer(_uvicorn_config(executor, config))
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
     finished = asyncio.Event()
@@ -135,7 +135,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         port: int = listener.getsockname()[1]
         yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, finished)
     finally:
-        server.should_exit = True
+        server.stop()
         sync.stop()
         await asyncio.gather(serve_task, sync_task)
         await sync_transport.close()
@@ -156,6 +156,7 @@ def _uvicorn_config(executor: Executor, config: ServerConfig) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=max(1, round(config.grace)),
     )
 
@@ -229,17 +230,27 @@ def bind(config: ServerConfig) -> socket.socket:
     raise PortInUseError(f"port {config.port} is in use; choose another one with --port")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, without its signal handlers (they are ours), and able to say when it listens."""
+class QuietServer(uvicorn.Server):
+    """uvicorn, without its signal handlers (they are ours) and without its tick, and able to say when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, and say so."""
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Serve until `stop`. The original wakes ten times a second, above all to keep the date header current."""
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        """End `serve`: finish what is under way, then close."""
+        self.should_exit = True
+        self._stopped.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
