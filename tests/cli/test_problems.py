@@ -22,7 +22,7 @@ KEYS = ("--signing-key", "abcd", "--event-key", "key")
         (["start"], {"INNGEST_SIGNING_KEY": "abc", "INNGEST_EVENT_KEY": "key"}, 2, "(INNGEST_SIGNING_KEY)"),
         (["start", *KEYS, "--signing-key-fallback", "zz"], {}, 2, "--signing-key-fallback"),
         (["dev", "--port", "70000"], {}, 2, "'--port'"),
-        (["dev"], {"INNGEST_PORT": "many"}, 2, "INNGEST_PORT"),
+        (["dev"], {"INNGEST_PORT": "many"}, 2, "'--port'"),
         (["dev", "--retry-interval", "-1"], {}, 2, "'--retry-interval'"),
         (["dev", "--log-level", "loud"], {}, 2, "'--log-level'"),
         (["dev", "--host", "no.such.host.invalid"], {}, 2, "cannot listen at no.such.host.invalid:8288"),

@@ -34,7 +34,9 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     framework: Annotated[Framework, typer.Option("--framework", help="Which example apps to serve.")] = Framework.ALL,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds that the runs may take.", min=0.1)] = 30.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", help="Seconds that the runs may take.", min=0.1)
+    ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON; progress goes to stderr.")
     ] = False,

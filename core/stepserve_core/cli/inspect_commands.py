@@ -15,7 +15,9 @@ from stepserve_core.cli.timeline import Run
 from stepserve_core.cli.timeline_view import make_console, print_timeline, run_values
 from stepserve_core.errors import SigningKeyInvalidError
 
-_Url = Annotated[str, typer.Option("--url", envvar="INNGEST_BASE_URL", help="Where the executor listens.")]
+_Url = Annotated[
+    str, typer.Option("--url", envvar="INNGEST_BASE_URL", metavar="URL", help="Where the executor listens.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -27,11 +29,16 @@ def add_to(app: typer.Typer) -> None:
 
 def send(
     name: Annotated[str, typer.Argument(help="The event's name, such as shop/order.created.")],
-    data: Annotated[str, typer.Option("--data", "-d", help="The event's data, a JSON object.")] = "{}",
-    event_id: Annotated[str | None, typer.Option("--id", help="The event's id; the same id twice counts once.")] = None,
+    data: Annotated[str, typer.Option("--data", "-d", metavar="JSON", help="The event's data, a JSON object.")] = "{}",
+    event_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The event's id; the same id twice counts once.")
+    ] = None,
     url: _Url = DEV_ORIGIN,
     key: Annotated[
-        str, typer.Option("--key", envvar="INNGEST_EVENT_KEY", help="The event key; a development server takes any.")
+        str,
+        typer.Option(
+            "--key", envvar="INNGEST_EVENT_KEY", metavar="KEY", help="The event key; a development server takes any."
+        ),
     ] = "dev",
     as_json: _Json = False,
 ) -> None:
@@ -47,7 +54,10 @@ def runs(
     id: Annotated[str, typer.Argument(help="The id of an event, or of a run.")],  # noqa: A002 - the argument's name
     url: _Url = DEV_ORIGIN,
     signing_key: Annotated[
-        str | None, typer.Option("--signing-key", envvar="INNGEST_SIGNING_KEY", help="The key of a production server.")
+        str | None,
+        typer.Option(
+            "--signing-key", envvar="INNGEST_SIGNING_KEY", metavar="KEY", help="The key of a production server."
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:

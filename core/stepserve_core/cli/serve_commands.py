@@ -26,25 +26,33 @@ _DEFAULT_DATABASE = "stepserve.db"
 
 
 def _option(flag: str, help_text: str, *names: str, **settings: Any) -> Any:
+    """An option whose variable is that of its name."""
     return typer.Option(flag, *names, help=help_text, envvar=variable_of(flag), **settings)
 
 
-def _list_option(flag: str, help_text: str, *names: str) -> Any:
-    return typer.Option(flag, *names, help=f"{help_text} [env var: {variable_of(flag)}, separated by commas]")
+def _list_option(flag: str, help_text: str, *names: str, metavar: str) -> Any:
+    """An option that may be repeated. Its variable is read by `values_of`: the library would split it at blanks."""
+    text = f"{help_text}  [env var: {variable_of(flag)}, separated by commas]"
+    return typer.Option(flag, *names, help=text, metavar=metavar)
 
 
-_Host = Annotated[str, _option("--host", "Address to listen at; 0.0.0.0 for every interface.")]
-_Port = Annotated[int, _option("--port", "Port to listen at; 0 takes a free one.", "-p", min=0, max=65535)]
+_Host = Annotated[str, _option("--host", "Address to listen at; 0.0.0.0 for every interface.", metavar="ADDRESS")]
+_Port = Annotated[
+    int, _option("--port", "Port to listen at; 0 takes a free one.", "-p", min=0, max=65535, metavar="PORT")
+]
 _SdkUrls = Annotated[
-    list[str] | None, _list_option("--sdk-url", "URL where an app serves its functions; may be repeated.", "-u")
+    list[str] | None,
+    _list_option("--sdk-url", "URL where an app serves its functions; may be repeated.", "-u", metavar="URL"),
 ]
 _RetryInterval = Annotated[
-    float, _option("--retry-interval", "Fixed seconds between attempts; 0 for growing ones.", min=0.0)
+    float,
+    _option("--retry-interval", "Fixed seconds between attempts; 0 for growing ones.", min=0.0, metavar="SECONDS"),
 ]
 _PollInterval = Annotated[
-    float, _option("--poll-interval", "Seconds between two rounds of syncing apps; 0 for 5.", min=0.0)
+    float,
+    _option("--poll-interval", "Seconds between two rounds of syncing apps; 0 for 5.", min=0.0, metavar="SECONDS"),
 ]
-_QueueWorkers = Annotated[int, _option("--queue-workers", "Calls to apps under way at once.", min=1)]
+_QueueWorkers = Annotated[int, _option("--queue-workers", "Calls to apps under way at once.", min=1, metavar="COUNT")]
 _Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
 _JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 
@@ -59,7 +67,9 @@ def dev(
     sdk_url: _SdkUrls = None,
     host: _Host = "127.0.0.1",
     port: _Port = _DEFAULT_PORT,
-    db: Annotated[str | None, _option("--db", "Keep everything in this file. By default nothing is kept.")] = None,
+    db: Annotated[
+        str | None, _option("--db", "Keep everything in this file. By default nothing is kept.", metavar="PATH")
+    ] = None,
     persist: Annotated[bool, _option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
     no_poll: Annotated[bool, _option("--no-poll", "Do not sync apps again that are well.")] = False,
     poll_interval: _PollInterval = _POLL_INTERVAL,
@@ -91,18 +101,20 @@ def dev(
 
 def start(
     signing_key: Annotated[
-        str | None, _option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.")
+        str | None,
+        _option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
     ] = None,
     signing_key_fallback: Annotated[
-        str | None, _option("--signing-key-fallback", "A former key, accepted while keys are exchanged.")
+        str | None, _option("--signing-key-fallback", "A former key, accepted while keys are exchanged.", metavar="KEY")
     ] = None,
     event_key: Annotated[
-        list[str] | None, _list_option("--event-key", "Who shows it may send events; may be repeated. Required.")
+        list[str] | None,
+        _list_option("--event-key", "Who shows it may send events; may be repeated. Required.", metavar="KEY"),
     ] = None,
     sdk_url: _SdkUrls = None,
     host: _Host = "127.0.0.1",
     port: _Port = _DEFAULT_PORT,
-    db: Annotated[str, _option("--db", "The file that keeps everything.")] = _DEFAULT_DATABASE,
+    db: Annotated[str, _option("--db", "The file that keeps everything.", metavar="PATH")] = _DEFAULT_DATABASE,
     poll_interval: _PollInterval = _POLL_INTERVAL,
     retry_interval: _RetryInterval = 0.0,
     queue_workers: _QueueWorkers = 100,
