@@ -23,6 +23,7 @@ from stepserve_core._config import (
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._event import Event
 from stepserve_core._function import Function
+from stepserve_core._group import Group, GroupSync
 from stepserve_core._middleware import (
     Middleware,
     MiddlewareSync,
@@ -33,7 +34,7 @@ from stepserve_core._middleware import (
 )
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._serialize import PydanticSerializer, Serializer
-from stepserve_core._step import Group, GroupSync, Step, StepSync
+from stepserve_core._step import Step, StepSync
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
 from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
 

@@ -13,9 +13,13 @@ import msgspec
 
 from stepserve_core import _durations, _failure, _http, _protocol
 from stepserve_core._context import Context, ContextSync
-from stepserve_core._engine import Abort, Interrupt, Report, Run, read_memo
+from stepserve_core._engine import Run
 from stepserve_core._event import Event, decode_event
+from stepserve_core._found import Report
+from stepserve_core._group import Group, GroupSync
+from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger
+from stepserve_core._memos import read_memo
 from stepserve_core._middleware import (
     MiddlewareManager,
     StepMemos,
@@ -28,7 +32,7 @@ from stepserve_core._registration import send_authenticated
 from stepserve_core._runtime import Runtime
 from stepserve_core._send import EventSender
 from stepserve_core._serialize import UNSET, encode_output, encode_wire
-from stepserve_core._step import Group, GroupSync, Step, StepSync
+from stepserve_core._step import Step, StepSync
 from stepserve_core.errors import BodyInvalidError, RetryAfterError, StateUnavailableError, is_quiet, is_retriable
 
 if TYPE_CHECKING:
@@ -153,9 +157,13 @@ class _Execution:
             finished=self._served.call.finished,
             target=self._served.target,
             plan_only=ctx.disable_immediate_execution,
-            last_attempt=ctx.max_attempts is not None and ctx.attempt + 1 >= ctx.max_attempts,
+            last_attempt=self._is_last_attempt(),
             on_new_code=self._new_code,
         )
+
+    def _is_last_attempt(self) -> bool:
+        ctx = self._served.call.ctx
+        return ctx.max_attempts is not None and ctx.attempt + 1 >= ctx.max_attempts
 
     async def _new_code(self) -> None:
         self._logger.is_silent = False
@@ -176,14 +184,23 @@ class _Execution:
         if outcome.reports is None:
             result = TransformOutputResult(outcome.error, outcome.output, None)
             await self._middleware.run_reversed("transform_output", result)
-            return _Outcome(error=result.error, output=result.output)
+            output = None if result.output is UNSET else result.output  # middleware took the error away
+            return _Outcome(error=result.error, output=output)
         if len(outcome.reports) == 1:
             report = outcome.reports[0]
             step = TransformOutputStepInfo(report.op.display_name, Opcode(report.op.op), report.opts)
             result = TransformOutputResult(report.error, report.output, step)
             await self._middleware.run_reversed("transform_output", result)
             report.error, report.output, report.op.opts = result.error, result.output, report.opts
+            self._match_opcode(report.op, failed=report.error is not None)
         return outcome
+
+    def _match_opcode(self, op: Op, *, failed: bool) -> None:
+        """Let the opcode say what became of a step after middleware gave it an error, or took its error away."""
+        if failed and op.op == Opcode.STEP_RUN.value:
+            op.op = (Opcode.STEP_FAILED if self._is_last_attempt() else Opcode.STEP_ERROR).value
+        elif not failed and op.op in (Opcode.STEP_ERROR.value, Opcode.STEP_FAILED.value):
+            op.op = Opcode.STEP_RUN.value
 
     def _render(self, outcome: _Outcome) -> Answer:
         if outcome.reports is not None:

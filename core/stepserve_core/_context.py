@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from stepserve_core._event import Event
-from stepserve_core._step import Group, GroupSync, Step, StepSync
+from stepserve_core._group import Group, GroupSync
+from stepserve_core._step import Step, StepSync
 
 StepT = TypeVar("StepT")
 GroupT = TypeVar("GroupT")

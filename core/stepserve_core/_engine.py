@@ -7,56 +7,28 @@ One `Run` serves one call. It decides; the runtime acts and is the only one who 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Final, NoReturn, Protocol
-
-import msgspec
+from typing import Any, NoReturn, Protocol
 
 from stepserve_core._failure import sole_cause
-from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland, hash_step_id
+from stepserve_core._found import Found, Report
+from stepserve_core._interrupts import (
+    Abort,
+    BranchInterrupt,
+    Interrupt,
+    NestedStepInterrupt,
+    NestedStepsError,
+    holds_nested_step,
+)
+from stepserve_core._memos import MISSING, Memo, read_memo
+from stepserve_core._opcodes import Opcode, ParallelMode, hash_step_id
 from stepserve_core.errors import (
     NonRetriableError,
     RetryAfterError,
-    StepError,
     StepOutsideFunctionError,
     StepUnexpectedError,
 )
-
-MISSING: Final = object()
-"""Stands for "no memo"; None is a memo like any other."""
-
-
-class Interrupt(BaseException):
-    """Ends the function early because there is something to report.
-
-    It derives from BaseException so that `except Exception` in user code lets it pass; nothing outside the
-    engine catches it but the handler.
-    """
-
-    def __init__(self, reports: list[Report]) -> None:
-        super().__init__("the function was interrupted to report its steps")
-        self.reports = reports
-
-
-class Abort(BaseException):
-    """Ends the function with an error of the engine's own, past every `except Exception` of the user."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class BranchInterrupt(BaseException):
-    """Ends one branch of `group.parallel`; carries what the branch found, or nothing if it was skipped."""
-
-    def __init__(self, found: list[Found]) -> None:
-        super().__init__("a parallel branch was interrupted")
-        self.found = found
-
-
-class NestedStepInterrupt(BaseException):
-    """Ends the handler of a step inside which another step was used."""
 
 
 class Verdict(enum.Enum):
@@ -64,49 +36,6 @@ class Verdict(enum.Enum):
 
     EXECUTE = "execute"
     PLAN = "plan"
-
-
-class Found:
-    """A step that was reached and has no memo."""
-
-    __slots__ = ("args", "handler", "hashed", "index", "mode", "name", "opcode", "opts", "output_type", "step_id")
-
-    def __init__(
-        self,
-        step_id: str,
-        hashed: str,
-        index: int | None,
-        opcode: Opcode,
-        *,
-        name: str | None = None,
-        opts: dict[str, object] | None = None,
-        handler: Callable[..., Any] | None = None,
-        args: tuple[object, ...] = (),
-        output_type: object = msgspec.UNSET,
-    ) -> None:
-        self.step_id = step_id
-        self.hashed = hashed
-        self.index = index
-        self.opcode = opcode
-        self.name = name
-        self.opts = opts
-        self.handler = handler
-        self.args = args
-        self.output_type = output_type
-        self.mode = ParallelMode.WAIT
-
-
-class Report:
-    """An op together with the Python value or error behind it, so that middleware can see and change them."""
-
-    __slots__ = ("error", "op", "opts", "output", "output_type")
-
-    def __init__(self, op: Op, *, output: object = None, output_type: object, error: Exception | None = None) -> None:
-        self.op = op
-        self.opts: dict[str, object] | None = op.opts if isinstance(op.opts, dict) else None
-        self.output = output
-        self.output_type = output_type
-        self.error = error
 
 
 class RunRuntime(Protocol):
@@ -138,20 +67,6 @@ class RunRuntime(Protocol):
     def owner(self) -> object:
         """Return what identifies the thread of control that runs now."""
         ...
-
-
-class Memo:
-    """A memo that was read: the data, or the error that the step ended with.
-
-    `args` are new arguments, for a step that shall run again with edited input and has not done so yet.
-    """
-
-    __slots__ = ("args", "data", "error")
-
-    def __init__(self, data: object = None, error: StepError | None = None, args: list[object] | None = None) -> None:
-        self.data = data
-        self.error = error
-        self.args = args
 
 
 class _Branch:
@@ -196,7 +111,7 @@ class Run:
         self.runtime = runtime
         self.finished = finished
         # Whatever is targeted but already done leaves the run free to go on to what comes next (6.3).
-        self.target = None if target in memos and not _has_edited_input(memos[target]) else target
+        self.target = None if target in memos and read_memo(memos[target]).args is None else target
         self.plan_only = plan_only
         self.new_code_due = not memos
         self.memos = memos
@@ -293,7 +208,7 @@ class Run:
     async def _act(self, found: Found, verdict: Verdict) -> Report:
         if not self._started_new_code:
             await self.start_new_code()
-        if verdict is Verdict.PLAN or found.handler is None:
+        if verdict is Verdict.PLAN or found.ask.handler is None:
             return self.plan(found)
         return await self._execute(found)
 
@@ -334,33 +249,33 @@ class Run:
 
     def plan(self, found: Found) -> Report:
         """Return the report of a step that is not executed now: a plan, or what it asks of the server."""
-        opcode = Opcode.PLANNED if found.opcode is Opcode.STEP_RUN else found.opcode
-        return Report(_op(found, opcode), output_type=found.output_type)
+        asked = found.ask.opcode
+        return Report(found, Opcode.PLANNED if asked is Opcode.STEP_RUN else asked)
 
     async def _execute(self, found: Found) -> Report:
-        assert found.handler is not None
-        args = self.edited_input.get(found.hashed, found.args)
+        assert found.ask.handler is not None
+        args = self.edited_input.get(found.hashed, found.ask.args)
         token = _inside_step.set(self)
         self._is_guarded = True
         try:
-            output = await self.runtime.call(found.handler, *args)
+            output = await self.runtime.call(found.ask.handler, *args)
         except Exception as error:
             cause = sole_cause(error)
             if isinstance(cause, (NonRetriableError, RetryAfterError)):  # these speak about the whole function (5.8)
                 raise cause from None
             return self._failure(found, cause)
         except BaseException as error:
-            if not _holds_nested_step(error):
+            if not holds_nested_step(error):
                 raise
             return self._failure(found, NestedStepsError("Nested steps are not supported."))
         finally:
             self._is_guarded = self._refusal is not None or self.departure is not None
             _inside_step.reset(token)
-        return Report(_op(found, Opcode.STEP_RUN), output=output, output_type=found.output_type)
+        return Report(found, Opcode.STEP_RUN, output=output)
 
     def _failure(self, found: Found, error: Exception) -> Report:
         opcode = Opcode.STEP_FAILED if self._last_attempt else Opcode.STEP_ERROR
-        return Report(_op(found, opcode), error=error, output_type=found.output_type)
+        return Report(found, opcode, error=error)
 
     async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
         """Run branches one after the other and report together what they found (6.4)."""
@@ -408,66 +323,6 @@ class Run:
         """Refuse steps from now on, for the reason that was given first."""
         self._refusal = self._refusal or refusal or _outside_function
         self._is_guarded = True
-
-
-class NestedStepsError(NonRetriableError):
-    """A step was used inside the handler of another step (6.6)."""
-
-    code = "step_nested"
-    include_stack = False
-
-    @property
-    def name(self) -> str:
-        """The name that other SDKs give this error."""
-        return "CodedError"
-
-
-def read_memo(value: object) -> Memo:
-    """Return what a memo holds (5.3).
-
-    An object is a wrapper if it has no keys but `data` and `error`, or just `input`; anything else is the value itself.
-    """
-    if type(value) is not dict:
-        return Memo(value)
-    if value.keys() == {"input"} and isinstance(value["input"], list):
-        return Memo(args=value["input"])
-    if not value.keys() <= {"data", "error"}:
-        return Memo(value)
-    error = value.get("error")
-    if error is None:
-        return Memo(value.get("data"))
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return Memo(error=_step_error(error))
-    return Memo(value)
-
-
-def _holds_nested_step(error: BaseException) -> bool:
-    """Look also into the groups in which a task group wraps what its tasks raise."""
-    inner = getattr(error, "exceptions", ())
-    return isinstance(error, NestedStepInterrupt) or any(map(_holds_nested_step, inner))
-
-
-def _has_edited_input(memo: object) -> bool:
-    return (memo if type(memo) is Memo else read_memo(memo)).args is not None
-
-
-def _step_error(error: Mapping[str, Any]) -> StepError:
-    stack = error.get("stack")
-    return StepError(error["message"], str(error.get("name") or "Error"), stack if isinstance(stack, str) else None)
-
-
-def _op(found: Found, opcode: Opcode) -> Op:
-    opts = found.opts
-    if found.mode is ParallelMode.RACE:
-        opts = {**(opts or {}), "parallelMode": "race"}
-    return Op(
-        display_name=found.step_id,
-        id=found.hashed,
-        name=found.step_id if found.name is None else found.name,
-        op=opcode.value,
-        opts=opts,
-        userland=Userland(found.step_id, found.index),
-    )
 
 
 def _outside_function(step_id: str) -> BaseException:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stepserve_core._engine import Memo
+from stepserve_core._memos import Memo
 from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import UNSET
 

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from stepserve_core._engine import Abort, Found, Interrupt, Report, Run, Verdict
+from stepserve_core._engine import Run, Verdict
+from stepserve_core._found import Found, Report
+from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
 
 if TYPE_CHECKING:

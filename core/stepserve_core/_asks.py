@@ -1,0 +1,114 @@
+"""What each kind of step asks of the server (protocol.md 5.6), and how its memo is read; for both colours."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stepserve_core import _durations
+from stepserve_core._durations import Duration
+from stepserve_core._event import Event
+from stepserve_core._found import Ask
+from stepserve_core._opcodes import Opcode
+from stepserve_core._serialize import UNSET
+
+if TYPE_CHECKING:
+    from stepserve_core._ai import AIAdapter
+    from stepserve_core._client import Inngest
+    from stepserve_core._function import Function
+    from stepserve_core._send import EventSender
+
+Read = Callable[[Any], Any]
+
+
+def read_nothing(memo: object) -> None:
+    """Read the memo of a sleep."""
+    del memo
+
+
+def read_event(memo: object) -> Event | None:
+    """Read the memo of a wait: the event that came, or None."""
+    return None if memo is None else Event.from_raw(memo)
+
+
+class Asks:
+    """Makes the asks of each kind of step, for functions of either colour."""
+
+    def __init__(self, client: Inngest, sender: EventSender) -> None:
+        self._client = client
+        self._sender = sender
+
+    def typed(self, output_type: object) -> Read | None:
+        """Return how to rebuild an output of `output_type` from its memo."""
+        serializer = self._client.serializer
+        if serializer is None or output_type is UNSET:
+            return None
+        return lambda memo: serializer.deserialize(memo, output_type)
+
+    def run(self, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> Ask:
+        """Ask to call `handler` in the app."""
+        return Ask(Opcode.STEP_RUN, None, None, handler, args, output_type)
+
+    def sleep_until(self, until: datetime.datetime) -> Ask:
+        """Ask to be called again at `until`."""
+        return Ask(Opcode.SLEEP, _durations.to_iso(until))
+
+    def sleep(self, duration: Duration) -> Ask:
+        """Ask to be called again after `duration`."""
+        delta = datetime.timedelta(milliseconds=_durations.to_milliseconds(duration))
+        return self.sleep_until(datetime.datetime.now(datetime.timezone.utc) + delta)
+
+    def wait_for_event(self, event: str, if_exp: str | None, timeout: Duration) -> Ask:
+        """Ask to be called again when an event comes, or after `timeout`."""
+        opts: dict[str, object] = {"if": if_exp, "timeout": _durations.to_text(timeout)}
+        return Ask(Opcode.WAIT_FOR_EVENT, event, opts)
+
+    def _invoke(
+        self,
+        function_id: str,
+        data: Mapping[str, object] | None,
+        timeout: Duration | None,
+        v: str | None,
+    ) -> Ask:
+        opts: dict[str, object] = {
+            "function_id": function_id,
+            "payload": {"data": data, "v": v},
+            "timeout": None if timeout is None else _durations.to_text(timeout),
+        }
+        return Ask(Opcode.INVOKE_FUNCTION, None, opts)
+
+    def invoke(
+        self, function: Function[Any], data: Mapping[str, object] | None, timeout: Duration | None, v: str | None
+    ) -> Ask:
+        """Ask to run another function of this app."""
+        function_id = f"{self._client.app_id}-{function.local_id}"
+        return self._invoke(function_id, data, timeout, v)
+
+    def invoke_by_id(
+        self,
+        app_id: str | None,
+        function_id: str,
+        data: Mapping[str, object] | None,
+        timeout: Duration | None,
+        v: str | None,
+    ) -> Ask:
+        """Ask to run a function by its id."""
+        return self._invoke(f"{app_id or self._client.app_id}-{function_id}", data, timeout, v)
+
+    def send_event(self, events: Event | list[Event]) -> Ask:
+        """Ask to send events from the app."""
+        return Ask(Opcode.STEP_RUN, None, None, self._sender.send_in_step, (events,))
+
+    def infer(self, adapter: AIAdapter, body: dict[str, Any]) -> Ask:
+        """Ask the server to call a model."""
+        adapter.on_call(body)
+        opts: dict[str, object] = {
+            "auth_key": adapter.auth_key(),
+            "body": body,
+            "format": adapter.format(),
+            "headers": adapter.headers(),
+            "type": "step.ai.infer",
+            "url": adapter.url_infer(),
+        }
+        return Ask(Opcode.AI_GATEWAY, None, opts)

@@ -1,0 +1,60 @@
+"""Steps on their way to the wire: asked for by the user, found by the engine, reported to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
+from stepserve_core._serialize import UNSET
+
+
+class Ask(NamedTuple):
+    """What a step asks for: code to run in the app (`handler`), or something that the server does (protocol.md 5.6)."""
+
+    opcode: Opcode
+    name: str | None = None
+    opts: dict[str, object] | None = None
+    handler: Callable[..., Any] | None = None
+    args: tuple[Any, ...] = ()
+    output_type: object = UNSET
+
+
+class Found:
+    """A step that was reached and has no memo."""
+
+    __slots__ = ("ask", "hashed", "index", "mode", "step_id")
+
+    def __init__(self, step_id: str, hashed: str, index: int | None, ask: Ask) -> None:
+        self.step_id = step_id
+        self.hashed = hashed
+        self.index = index
+        self.ask = ask
+        self.mode = ParallelMode.WAIT
+
+    def op(self, opcode: Opcode) -> Op:
+        """Return the step as the wire has it."""
+        opts = self.ask.opts
+        if self.mode is ParallelMode.RACE:
+            opts = {**(opts or {}), "parallelMode": "race"}
+        return Op(
+            display_name=self.step_id,
+            id=self.hashed,
+            name=self.step_id if self.ask.name is None else self.ask.name,
+            op=opcode.value,
+            opts=opts,
+            userland=Userland(self.step_id, self.index),
+        )
+
+
+class Report:
+    """An op together with the Python value or error behind it, so that middleware can see and change them."""
+
+    __slots__ = ("error", "op", "opts", "output", "output_type")
+
+    def __init__(self, found: Found, opcode: Opcode, *, output: object = None, error: Exception | None = None) -> None:
+        self.op = found.op(opcode)
+        self.opts: dict[str, object] | None = self.op.opts if isinstance(self.op.opts, dict) else None
+        self.output = output
+        self.output_type = found.ask.output_type
+        self.error = error
