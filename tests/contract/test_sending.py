@@ -44,6 +44,17 @@ def test_events_can_be_sent_from_many_event_loops(client: Inngest, recorder: Rec
     assert len(recorder.requests) == 20
 
 
+def test_events_can_be_sent_from_several_loops_that_live_at_the_same_time(client: Inngest, recorder: Recorder) -> None:
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    ids = [loop.run_until_complete(client.send(Event(name="shop/sent"))) for loop in [*loops, *loops]]
+    for loop in loops:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    assert ids == [["event-0"]] * 6
+    assert len(recorder.requests) == 6
+
+
 def test_events_can_be_sent_several_times_on_one_loop(client: Inngest, recorder: Recorder) -> None:
     async def send_all() -> list[list[str]]:
         one_by_one = [await client.send(Event(name="shop/sent")) for _ in range(3)]
