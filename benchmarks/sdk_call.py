@@ -18,10 +18,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = [str(ROOT), str(ROOT / "core"), str(ROOT / "adapters")]
+sys.path.insert(0, str(ROOT))
 
 # From a checkout that is not installed, use its sources, here and in the processes that we start.
-if importlib.util.find_spec("stepserve") is None or str(ROOT) not in sys.path:
+if importlib.util.find_spec("stepserve") is None:
+    SOURCES = [str(ROOT / "core"), str(ROOT / "adapters")]
     sys.path[:0] = SOURCES
     os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
