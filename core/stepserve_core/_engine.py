@@ -26,6 +26,7 @@ from stepserve_core._opcodes import Opcode, ParallelMode, hash_step_id
 from stepserve_core.errors import (
     NonRetriableError,
     RetryAfterError,
+    StepError,
     StepOutsideFunctionError,
     StepUnexpectedError,
 )
@@ -124,6 +125,7 @@ class Run:
         self.departure: Abort | Interrupt | None = None
         """Why the function is being left, once it is."""
         self._uses: dict[str, int] = {}
+        self._last_failure: StepError | None = None
         self.edited_input: dict[str, list[object]] = {}
 
     def identify(self, step_id: str) -> tuple[str, int | None]:
@@ -167,7 +169,7 @@ class Run:
         """Return the memoised result of a step, or MISSING.
 
         Raises:
-            StepError: the step failed for good.
+            StepError: the step failed for good. If it was the last memo, `start_new_code` raises it.
         """
         memo = self.memos.pop(hashed, MISSING)
         if memo is MISSING:
@@ -181,6 +183,9 @@ class Run:
         if memo.args is not None:
             self.edited_input[hashed] = memo.args
             return MISSING
+        if memo.error is not None and self.new_code_due:
+            self._last_failure = memo.error  # raised as soon as middleware and logger know that new code begins
+            return MISSING
         if memo.error is not None:
             raise memo.error
         return memo.data
@@ -188,12 +193,15 @@ class Run:
     async def start_new_code(self) -> None:
         """Tell middleware, once, that from here on the function does something new."""
         self.new_code_due = False
+        failure, self._last_failure = self._last_failure, None
         if not self._started_new_code:
             self._started_new_code = True
             try:
                 await self._on_new_code()
             except Exception as error:
                 await self.runtime.fail(self, error)
+        if failure is not None:
+            raise failure
 
     async def reach(self, found: Found) -> NoReturn:
         """Act on a step without memo. Comes back only by raising."""

@@ -212,9 +212,9 @@ class Handler:
             return None
 
     def _find(self, query: dict[str, list[str]]) -> _Served:
-        if not query.get("fnId"):
+        function_id = query.get("fnId", [""])[0]
+        if not function_id:
             raise QueryParamMissingError("fnId")
-        function_id = query["fnId"][0]
         served = self._served.get(function_id)
         if served is None:
             raise FunctionNotFoundError(f"function {function_id} not found; is it in the list given to serve()?")
