@@ -19,7 +19,10 @@ from tests.executor.raw_app import Fn, RawApp, served
 class System:
     """A running app and executor."""
 
-    def __init__(self, app: RawApp, executor: Executor, http: httpx.AsyncClient, clock: Clock | None) -> None:
+    def __init__(
+        self, app: RawApp, executor: Executor, http: httpx.AsyncClient, clock: Clock | None, database: str | None
+    ) -> None:
+        self.database = database
         self.app = app
         self.executor = executor
         self.http = http
@@ -100,4 +103,4 @@ async def running_system(
             answer = await http.post("/fn/register", json=app.registration())
 
             assert 200 == answer.status_code, answer.text
-            yield System(app, server.executor, http, clock)
+            yield System(app, server.executor, http, clock, config.database)

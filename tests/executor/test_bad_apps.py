@@ -111,6 +111,22 @@ async def test_an_app_that_hangs_is_left_after_the_timeout(start: StartSystem) -
         assert "did not answer within 0.05 s" in output["message"]
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_followed_with_the_same_request(start: StartSystem, status: int) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+
+        def move_once(call: Call) -> Response:
+            del system.app.replies["f"]
+            return Response(status, {"location": f"?fnId={call.function}&stepId=step"}, b"")
+
+        system.app.replies["f"] = move_once
+        outcome = await system.outcome(await system.send("test/x"))
+        first, second = system.app.calls
+
+        assert ("Completed", "fine") == outcome
+        assert first.body == second.body
+
+
 async def test_an_endless_redirect_is_a_failed_attempt(start: StartSystem) -> None:
     async with start(Fn("f", fine, ON_X, retries=0)) as system:
         system.app.replies["f"] = lambda call: Response(307, {"location": f"?fnId={call.function}&stepId=step"}, b"")

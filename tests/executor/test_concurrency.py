@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from stepserve_core._protocol import Response
+from stepserve_core.executor.claims import claim
+from stepserve_core.executor.clock import VirtualClock
+from stepserve_core.executor.loop import LEASE
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.store import Store
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, reply
+from tests.executor.raw_app import Call, Fn, reply, run, sleep
 from tests.executor.system import System
 
 pytestmark = pytest.mark.anyio
@@ -120,3 +125,79 @@ async def test_a_cancelled_run_frees_its_slot(start: StartSystem) -> None:
         release.set()
 
         assert "Cancelled" == (await system.outcome(first))[0]
+
+
+async def test_slots_of_a_process_that_died_are_free_when_the_next_one_starts(start: StartSystem) -> None:
+    fn = Fn("f", never, ON_X, options={"concurrency": [{"limit": 1}]})
+    clock = VirtualClock()
+    async with start(fn, clock=clock) as system:
+        # A start in the future: it is queued here, and claimed below as a process would that dies of it.
+        later = [{"name": "test/x", "data": {"user": "a"}, "ts": int((clock.now() + 60) * 1000)}] * 2
+        ids = (await system.http.post("/e/key", json=later)).json()["ids"]
+        registry, database = system.executor.registry, str(system.database)
+    store = Store(database)
+    moment = clock.now() + 60
+    claims = await store.write(lambda tables: claim(Scope(tables, registry, moment), 10, moment + LEASE))
+    store.close()
+    async with start(fn, clock=VirtualClock(moment + 1)) as system:
+        system.app.replies["f"] = lambda _: reply(200, "done")
+        outcomes = [await system.outcome(event_id) for event_id in ids]
+
+    assert 1 == len(claims.items)
+    assert [("Completed", "done")] * 2 == outcomes
+
+
+async def test_a_slot_is_held_for_a_call_and_not_between_the_calls_of_a_run(start: StartSystem) -> None:
+    def three_calls(_: Call) -> Generator[Any, Any, Any]:
+        first = yield run("first", 1)
+        yield sleep("nap", "1h")
+        return first + (yield run("second", 1))
+
+    clock = VirtualClock()
+    async with start(Fn("f", three_calls, ON_X, options={"concurrency": [{"limit": 1}]}), clock=clock) as system:
+        ids = [await system.send("test/x", {"user": user}) for user in "abc"]
+        await system.idle()
+
+        assert [2] * 3 == [len(calls) for calls in _by_run(system)]
+        await system.advance(3600)
+        assert [("Completed", 2)] * 3 == [await system.outcome(event_id) for event_id in ids]
+
+
+def _by_run(system: System) -> list[list[Call]]:
+    runs: dict[str, list[Call]] = {}
+    for call in system.app.calls:
+        runs.setdefault(call.headers["x-run-id"], []).append(call)
+    return list(runs.values())
+
+
+async def test_an_item_that_another_limit_holds_back_lets_the_next_one_pass(start: StartSystem) -> None:
+    shared = {"limit": 1, "key": "event.data.user", "scope": "env"}
+    holder = Fn("holder", never, [{"event": "test/hold"}], options={"concurrency": [shared]})
+    limited = Fn("limited", never, ON_X, options={"concurrency": [{"limit": 1}, shared]})
+    async with start(holder, limited) as system:
+        release, first_may_end = asyncio.Event(), asyncio.Event()
+
+        async def hold(_: Call) -> Response:
+            await release.wait()
+            return reply(200, "held")
+
+        async def answer(call: Call) -> Response:
+            if call.event["data"]["user"] == "first":
+                await first_may_end.wait()
+            return reply(200, "done")
+
+        system.app.replies.update(holder=hold, limited=answer)
+        await system.send("test/hold", {"user": "busy"})
+        await system.send("test/x", {"user": "first"})
+        busy = await system.send("test/x", {"user": "busy"})
+        free = await system.send("test/x", {"user": "free"})
+        while len(system.app.calls) < 2:
+            await asyncio.sleep(0.005)
+        first_may_end.set()
+        # The run of "busy" is next in line, but its user is held by the other function; "free" must not wait for it.
+        while (await system.runs(free))[0]["status"] != "Completed":
+            await asyncio.sleep(0.005)
+
+        assert "Completed" != (await system.runs(busy))[0]["status"]
+        release.set()
+        assert ("Completed", "done") == await system.outcome(busy)

@@ -107,6 +107,7 @@ async def test_an_event_cancels_the_runs_that_its_expression_names(start: StartS
 
         assert "Cancelled" == (await system.outcome(first))[0]
         assert ("Completed", "woke") == await system.outcome(second)
+        assert [] == await system.executor.read(lambda tables: tables.pauses.for_event("test/stop"))
         (event,) = await system.events("inngest/function.cancelled")
         assert (await system.run_of(first))["run_id"] == event["id"]
 
@@ -130,6 +131,7 @@ async def test_a_run_is_cancelled_by_hand_once(start: StartSystem) -> None:
 
         assert 200 == (await system.http.delete(path)).status_code
         assert "Cancelled" == (await system.get(path))["status"]
+        assert await system.executor.read(lambda tables: tables.queue.next_due()) is None
         assert 409 == (await system.http.delete(path)).status_code
         assert 404 == (await system.http.delete("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV")).status_code
 

@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from stepserve_core import Context, Inngest, NonRetriableError, TriggerEvent
-from stepserve_core._protocol import Response
+from stepserve_core._protocol import Request, Response
 from stepserve_core.errors import ConfigurationError, SendEventsError
 from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock
 from stepserve_core.executor.loop import LEASE
 from stepserve_core.executor.server import PortInUseError, ServerConfig, bind, serving
+from stepserve_core.executor.transport import EmbeddedTransport, TransportError
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, served
 
@@ -222,6 +223,17 @@ async def test_our_own_sdk_runs_in_process_without_a_socket() -> None:
         with pytest.raises(SendEventsError, match="reserved") as caught:
             await executor.send([{"name": "ok"}, {"name": "inngest/x"}])
         assert 1 == len(caught.value.ids)
+
+
+class BrokenHandler:
+    async def ahandle(self, request: Request) -> Response:
+        raise RuntimeError(f"no {request.method}")
+
+
+async def test_a_handler_that_raises_in_process_is_a_failed_attempt() -> None:
+    transport = EmbeddedTransport(BrokenHandler())
+    with pytest.raises(TransportError, match="the app failed: RuntimeError: no POST"):
+        await transport.send("POST", "http://embedded/", {}, b"", 1.0)
 
 
 async def test_everything_in_memory_works_over_http_too() -> None:

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from stepserve_core.executor.decisions import StepRef
+from stepserve_core.executor.progress import resolve_step
+from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.database import DatabaseError, open_database
 from stepserve_core.executor.store.queue import QueueItem
+from stepserve_core.executor.store.runs import NewRun
+from stepserve_core.executor.store.steps import Timing
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import StoreClosedError, ThreadWriter
@@ -162,6 +168,43 @@ async def test_an_idempotency_key_is_free_again_after_its_window(tables: Tables)
     assert tables.runs.reserve("key", "first", now=0.0, expires_at=100.0)
     assert not tables.runs.reserve("key", "second", now=99.0, expires_at=199.0)
     assert tables.runs.reserve("key", "third", now=100.0, expires_at=200.0)
+
+
+STEP = StepRef("aa", "a", "StepRun")
+
+
+async def test_the_first_memo_of_a_step_stays_and_counts_once(tables: Tables) -> None:
+    tables.runs.add(NewRun("run", "function", 1, 1, queued_at=0.0, rank=0.0))
+    timing = Timing(0.0, 1.0, 2.0)
+
+    assert tables.steps.record("run", STEP, b"1", "Completed", timing)
+    assert not tables.steps.record("run", STEP, b"2", "Completed", timing)
+    assert not tables.steps.resolve("run", "aa", b"3", "Completed", 3.0)
+    assert [("aa", b"1", 0)] == tables.steps.memos("run")
+    facts = tables.runs.facts("run")
+    assert facts is not None
+    assert (1, 1) == (facts.step_count, facts.state_size)
+
+
+async def test_the_stack_has_the_order_in_which_steps_finished(tables: Tables) -> None:
+    tables.runs.add(NewRun("run", "function", 1, 1, queued_at=0.0, rank=0.0))
+    for name in ("cc", "aa", "bb"):
+        tables.steps.open("run", StepRef(name, name, "Sleep"), "Sleeping", 0.0)
+    for name in ("bb", "cc", "aa"):
+        tables.steps.resolve("run", name, b"null", "Completed", 1.0)
+
+    assert [("aa", 2), ("bb", 0), ("cc", 1)] == [(name, position) for name, _, position in tables.steps.memos("run")]
+
+
+async def test_nothing_that_comes_late_changes_a_run_that_has_ended(tables: Tables) -> None:
+    tables.runs.add(NewRun("run", "function", 1, 1, queued_at=0.0, rank=0.0))
+    tables.steps.open("run", STEP, "Waiting", 0.0)
+    assert tables.runs.end("run", "Cancelled", b"null", 1.0)
+    resolve_step(Scope(tables, Registry(), 2.0), "run", "aa", b"1")
+
+    assert [] == tables.steps.memos("run")
+    assert [] == tables.queue.claim(10, 30.0)
+    assert not tables.runs.end("run", "Completed", b"1", 3.0)
 
 
 HOT = [

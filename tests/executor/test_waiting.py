@@ -74,6 +74,7 @@ async def test_a_wait_ends_with_the_first_event_that_its_expression_accepts(star
         await system.send("test/paid", {"order": 7, "by": "card"})
         assert ("Completed", {"order": 7, "by": "card"}) == await system.outcome(event_id)
         assert "test/paid" == system.app.calls[-1].memos[hash_id("payment")]["name"]
+        assert await system.executor.read(lambda tables: tables.queue.next_due()) is None
 
 
 async def test_a_wait_whose_time_is_over_gives_null(start: StartSystem) -> None:

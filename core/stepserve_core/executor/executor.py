@@ -103,6 +103,7 @@ class Executor:
         self.registry = Registry(await self.store.read(lambda tables: tables.apps.functions()))
         if self._pending is not None:
             await self.register(self._pending)
+        await self.loop.recover()
         self._task = asyncio.get_running_loop().create_task(self.loop.run())
 
     async def stop(self, grace: float = GRACE) -> None:

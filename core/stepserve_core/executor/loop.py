@@ -33,6 +33,9 @@ LEASE = 30.0
 _DATABASE_PAUSE = 1.0
 """Seconds before a database that cannot be written is tried again."""
 
+_CLEAN_PAUSE = 1.0
+"""Seconds between two removals of expired idempotency keys, which happen on the way when work is claimed anyway."""
+
 
 class LoopSettings(msgspec.Struct, frozen=True):
     """How the loop works.
@@ -72,6 +75,7 @@ class Loop:
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._next_due: float | None = None
         self._renew_at = 0.0
+        self._clean_at = 0.0
         self._wake = asyncio.Event()
         self._missed = False
         self._idle = asyncio.Event()
@@ -91,9 +95,12 @@ class Loop:
         """Return when nothing is under way and nothing is ready: what is left waits for time or events."""
         await self._idle.wait()
 
+    async def recover(self) -> None:
+        """Take over what the process before us left: its leases end, and its slots are free."""
+        await self._store.write(_recover)
+
     async def run(self) -> None:
-        """Work until `stop` is called. First the leases of the process that had the database before us are ended."""
-        await self._store.write(lambda tables: tables.queue.expire_leases(None))
+        """Work until `stop` is called."""
         self.wake()
         while True:
             await self._clock.wait(self._wake, self._next_moment())
@@ -123,8 +130,7 @@ class Loop:
 
     def _next_moment(self) -> float | None:
         moments = [self._renew_at] if self._calls else []
-        # With every slot taken nothing could be done about a timer; the call that ends next claims it.
-        if self._next_due is not None and self._free > 0:
+        if self._next_due is not None:
             moments.append(self._next_due)
         return min(moments, default=None)
 
@@ -140,17 +146,24 @@ class Loop:
             _log.error("the lease of %s ended although its call did not; it is called again", item_id)
 
     async def _claim(self) -> None:
-        """Claim as many items as there are free slots."""
-        if self._free == 0:
-            self._missed = True
-            return
+        """Carry out due timers, and claim as many items as there are free slots."""
+        # Without a free slot ready items stay where they are, and must be looked for when one is free again.
+        self._missed = self._free == 0
         reserved, self._free = self._free, 0
         registry, now = self._registry(), self._clock.now()
+        clean = now >= self._clean_at
+
+        def unit(tables: Tables) -> Claims:
+            if clean:
+                tables.runs.forget_expired_keys(now)
+            return claim(Scope(tables, registry, now), reserved, now + LEASE)
+
         try:
-            claims = await self._store.write(lambda tables: claim(Scope(tables, registry, now), reserved, now + LEASE))
+            claims = await self._store.write(unit)
         except BaseException:
             self._free += reserved
             raise
+        self._clean_at = now + _CLEAN_PAUSE if clean else self._clean_at
         self._take(claims, reserved)
         if not self._calls and not self._wake.is_set() and not self._is_due():
             self._idle.set()
@@ -243,10 +256,17 @@ class Loop:
                 await asyncio.sleep(_DATABASE_PAUSE)
 
 
+def _recover(tables: Tables) -> None:
+    tables.queue.expire_leases(None)
+    tables.slots.clear()
+
+
 def _renew(tables: Tables, held: list[str], now: float) -> list[str]:
     tables.queue.renew(held, now + LEASE)
-    tables.runs.forget_expired_keys(now)
-    return tables.queue.expire_leases(now)
+    lost = tables.queue.expire_leases(now)
+    for item_id in lost:
+        tables.slots.release(item_id)
+    return lost
 
 
 def _give_back(tables: Tables, left: list[Claim]) -> None:

@@ -126,7 +126,12 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
     finished = asyncio.Event()
-    await executor.start()
+    try:
+        await executor.start()
+    except BaseException:
+        listener.close()
+        await executor.stop(0)
+        raise
     serve_task = asyncio.create_task(server.serve(sockets=[listener]))
     serve_task.add_done_callback(lambda _: finished.set())
     sync_task = asyncio.create_task(sync.run())
@@ -214,7 +219,8 @@ def bind(config: ServerConfig) -> socket.socket:
     tried = _PORTS_TRIED if config.kind == "dev" and config.port else 1
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     for port in range(config.port, min(config.port + tried, 65536)):
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Named, because asyncio turns Nagle's delay off only for sockets that say that they are TCP.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,15 +6,20 @@ import asyncio
 import io
 import sys
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import aiohttp
+import yarl
 
 from stepserve_core._protocol import Request, Response
 from stepserve_core.executor import limits
 from stepserve_core.executor.answers import Reply
 
+T = TypeVar("T")
+
 DEFAULT_TIMEOUT = 7200.0
+_CONNECT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class TransportError(Exception):
@@ -49,28 +54,29 @@ class HttpTransport:
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the answer; bodies are cut off above the size limit, redirects are followed up to a limit."""
-        session = self._open()
         try:
-            async with session.request(
-                method,
-                url,
-                # aiohttp asks for large bodies as files, so that it can send them in pieces.
-                data=io.BytesIO(body) if len(body) > limits.MEBIBYTE // 2 else body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0)),
-                max_redirects=limits.REDIRECTS,
-            ) as response:
-                # One byte more than allowed is read, so that an answer that is too long is seen to be.
-                answer = await _read_at_most(response, limits.ANSWER_BODY + 1)
-                return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, answer)
+            return await _within(timeout, self._send(method, url, headers, body))
         except asyncio.TimeoutError:
             raise TransportError("request_duration_too_long", f"{url} did not answer within {timeout:g} s") from None
-        except aiohttp.TooManyRedirects:
-            raise TransportError("too_many_redirects", f"{url} redirects more than {limits.REDIRECTS} times") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise TransportError("unsupported_protocol", f"{url} is not an http or https URL") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise TransportError("http_unreachable", f"{url} cannot be reached: {error}") from None
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Follow redirects by hand: method, headers and body are sent again, whatever the redirect's status."""
+        target = yarl.URL(url)
+        for _ in range(limits.REDIRECTS + 1):
+            # aiohttp asks for large bodies as files, so that it can send them in pieces.
+            data = io.BytesIO(body) if len(body) > limits.MEBIBYTE // 2 else body
+            async with self._open().request(
+                method, target, data=data, headers=headers, timeout=_CONNECT, allow_redirects=False
+            ) as response:
+                location = response.headers.get("location")
+                if response.status not in _REDIRECTS or not location:
+                    return await _read(response)
+                target = target.join(yarl.URL(location))
+        raise TransportError("too_many_redirects", f"{url} redirects more than {limits.REDIRECTS} times")
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -86,16 +92,18 @@ class HttpTransport:
         return self._session
 
 
-async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> Reply:
+    """Read an answer; one byte more than allowed is kept, so that an answer that is too long is seen to be."""
     chunks: list[bytes] = []
     received = 0
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         received += len(chunk)
-        if received >= size:
+        if received > limits.ANSWER_BODY:
             response.close()
             break
-    return b"".join(chunks)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status, headers, b"".join(chunks))
 
 
 class AppHandler(Protocol):
@@ -120,6 +128,9 @@ class EmbeddedTransport:
         except asyncio.TimeoutError:
             message = f"the function did not answer within {timeout:g} s"
             raise TransportError("request_duration_too_long", message) from None
+        except Exception as error:
+            # A handler answers errors of functions itself; what it lets through is a failed attempt all the same.
+            raise TransportError("http_unreachable", f"the app failed: {type(error).__name__}: {error}") from error
         return Reply(response.status, response.headers, response.body)
 
     async def close(self) -> None:
@@ -128,12 +139,12 @@ class EmbeddedTransport:
 
 if sys.version_info >= (3, 11):
 
-    async def _within(seconds: float, answer: Awaitable[Response]) -> Response:
+    async def _within(seconds: float, answer: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds):
             return await answer
 
 else:
 
-    async def _within(seconds: float, answer: Awaitable[Response]) -> Response:
+    async def _within(seconds: float, answer: Awaitable[T]) -> T:
         # Before 3.11 there is no asyncio.timeout; wait_for makes a task for every call.
         return await asyncio.wait_for(answer, seconds)

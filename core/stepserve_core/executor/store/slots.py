@@ -40,6 +40,11 @@ class Slots:
         """Make every blocked item ready: limits may have changed."""
         self._execute("UPDATE queue SET state = 1, blocked_on = NULL WHERE blocked_on IS NOT NULL")
 
+    def clear(self) -> None:
+        """Free everything: nobody who held a slot is alive."""
+        self._execute("DELETE FROM slots")
+        self.unblock_all()
+
     def release(self, item_id: str) -> None:
         """Free what an item holds and let one waiting item per key go on."""
         self._free("item = ?", (item_id,))
