@@ -63,6 +63,9 @@ class Recorder(ThreadingHTTPServer):
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
+    # Connections stay open: a client that uses one on the wrong event loop is found out.
+    protocol_version = "HTTP/1.1"
+
     def do_POST(self) -> None:
         recorder = self.server
         assert isinstance(recorder, Recorder)
