@@ -75,10 +75,19 @@ def _view(handler: Handler) -> Callable[[], flask.Response]:
         request = flask.request
         # The proxy stands for the request of this thread only; middleware may keep the object.
         raw = request._get_current_object()  # type: ignore[attr-defined]
-        response = handler.handle(request_from(request.environ, request.get_data(cache=False), raw))
+        response = handler.handle(request_from(request.environ, _read_body(request), raw))
         return flask.Response(response.body, response.status, response.headers)
 
     return view
+
+
+def _read_body(request: flask.Request) -> bytes:
+    length, limit = request.content_length, request.max_content_length
+    if length is None or (limit is not None and length > limit):
+        return request.get_data(cache=False)  # which reads chunked bodies, and answers 413 to those that are too large
+    # Straight from the server: Werkzeug's stream takes megabytes apart into many small reads.
+    body: bytes = request.environ["wsgi.input"].read(length)
+    return body
 
 
 def _name(client: Inngest) -> str:

@@ -46,6 +46,10 @@ class RunRuntime(Protocol):
         """Call user code of either colour that this runtime allows."""
         ...
 
+    async def settle(self, function: Callable[..., Any], result: Any) -> Any:
+        """Await what user code returned, or refuse it, if this runtime cannot."""
+        ...
+
     async def choose(self, run: Run, found: Found) -> Verdict:
         """Say what becomes of `found`, or do not come back because the function ends here."""
         ...
@@ -56,6 +60,7 @@ class RunRuntime(Protocol):
 
     async def fail(self, run: Run, error: Exception) -> NoReturn:
         """End the function with an error that its own code cannot catch."""
+        ...
 
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
@@ -157,6 +162,9 @@ class Run:
         if branch is not None and branch.interrupt is not None:
             raise branch.interrupt
 
+    def _is_refusing(self) -> bool:
+        return self._refusal is not None or self.departure is not None
+
     def _identify_repeat(self, step_id: str) -> tuple[str, int]:
         index = self._uses[step_id]
         while f"{step_id}:{index}" in self._uses:  # the repeat of "a" must not collide with a step named "a:1"
@@ -205,7 +213,11 @@ class Run:
 
     async def reach(self, found: Found) -> NoReturn:
         """Act on a step without memo. Comes back only by raising."""
-        verdict = await self._verdict(found)
+        branch = self._current_branch()
+        if branch is None:
+            verdict = await self.runtime.choose(self, found)
+        else:
+            verdict = self._choose_in_branch(branch, found)
         try:
             report = await self._act(found, verdict)
         except BaseException:  # the function may catch it (its own timeout, for example) and reach other steps
@@ -220,10 +232,7 @@ class Run:
             return self.plan(found)
         return await self._execute(found)
 
-    async def _verdict(self, found: Found) -> Verdict:
-        branch = self._current_branch()
-        if branch is None:
-            return await self.runtime.choose(self, found)
+    def _choose_in_branch(self, branch: _Branch, found: Found) -> Verdict:
         found.mode = branch.mode
         if self.target != found.hashed:
             raise self._interrupt(branch, [found] if self.target is None else [])
@@ -277,7 +286,7 @@ class Run:
                 raise
             return self._failure(found, NestedStepsError("Nested steps are not supported."))
         finally:
-            self._is_guarded = self._refusal is not None or self.departure is not None
+            self._is_guarded = self._is_refusing()
             _inside_step.reset(token)
         return Report(found, Opcode.STEP_RUN, output=output)
 
@@ -290,17 +299,21 @@ class Run:
         outputs: list[Any] = []
         interrupts: list[BranchInterrupt] = []
         outer = self._current_branch()
-        for callable_ in branches:
-            branch = _Branch(self, self.runtime.owner(), mode)
-            token = _branch.set(branch)
-            try:
-                outputs.append(await self.runtime.call(callable_))
-            except BranchInterrupt:
-                pass  # it is noted in the branch, where user code cannot swallow it
-            finally:
-                _branch.reset(token)
-            if branch.interrupt is not None:
-                interrupts.append(branch.interrupt)
+        branch = _Branch(self, self.runtime.owner(), mode)  # one object serves all: they run one after the other
+        token = _branch.set(branch)
+        try:
+            for callable_ in branches:
+                try:
+                    output = callable_()
+                    outputs.append(await self.runtime.settle(callable_, output) if is_awaitable(output) else output)
+                except BranchInterrupt:
+                    pass  # it is noted in the branch, where user code cannot swallow it
+                if branch.interrupt is not None:
+                    interrupts.append(branch.interrupt)
+                    branch.interrupt = None
+                    self._is_guarded = self._is_refusing()
+        finally:
+            _branch.reset(token)
         if not interrupts:
             return tuple(outputs)
         found = [step for interrupt in interrupts for step in interrupt.found]
@@ -331,6 +344,11 @@ class Run:
         """Refuse steps from now on, for the reason that was given first."""
         self._refusal = self._refusal or refusal or _outside_function
         self._is_guarded = True
+
+
+def is_awaitable(value: object) -> bool:
+    """Say whether `value` has to be awaited; much cheaper than `inspect.isawaitable`, which is asked once per step."""
+    return hasattr(type(value), "__await__")
 
 
 def _outside_function(step_id: str) -> BaseException:

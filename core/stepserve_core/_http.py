@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import weakref
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ from stepserve_core._runtime import Runtime
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
 
     import httpx
 
@@ -28,6 +28,13 @@ class HTTPFailedError(Exception):
     """No response came back: the connection failed, or took too long."""
 
 
+class _Bound(NamedTuple):
+    """A client that is bound to an event loop, and what closes it."""
+
+    client: httpx.AsyncClient
+    closer: AsyncGenerator[None, None]
+
+
 class _Clients:
     """One sync client for the process; one async client for each event loop, closed with its loop.
 
@@ -38,17 +45,24 @@ class _Clients:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sync: httpx.Client | None = None
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._ssl_context: ssl.SSLContext | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Bound] = {}
+
+    def _verify(self) -> ssl.SSLContext:
+        # Reading the certificates takes 20 ms; one context serves all clients.
+        if self._ssl_context is None:
+            import httpx  # noqa: PLC0415 - a program that only serves calls does not pay for importing it
+
+            self._ssl_context = httpx.create_ssl_context()
+        return self._ssl_context
 
     def sync(self) -> httpx.Client:
         if self._sync is None:
-            import httpx  # noqa: PLC0415 - a program that only serves calls does not pay for importing it
+            import httpx  # noqa: PLC0415
 
             with self._lock:
                 if self._sync is None:
-                    self._sync = httpx.Client()
+                    self._sync = httpx.Client(verify=self._verify())
                     atexit.register(self._sync.close)
         return self._sync
 
@@ -56,23 +70,32 @@ class _Clients:
         import asyncio  # noqa: PLC0415
 
         loop = asyncio.get_running_loop()
-        client = self._by_loop.get(loop)
-        if client is None:
-            import httpx  # noqa: PLC0415
+        bound = self._by_loop.get(loop)
+        if bound is None:
+            self._forget_closed_loops()
+            bound = self._by_loop[loop] = self._bind(loop)
+            await bound.closer.asend(None)
+        return bound.client
 
-            client = self._by_loop[loop] = httpx.AsyncClient()
-            # A loop finishes its async generators before it closes (asyncio.run does it for everybody).
-            closer = _close_with_loop(client)
-            await closer.asend(None)
-            _closers[loop] = closer
-        return client
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> _Bound:
+        import httpx  # noqa: PLC0415
 
+        client = httpx.AsyncClient(verify=self._verify())
 
-async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await client.aclose()
+        async def close_with_loop() -> AsyncGenerator[None, None]:
+            # A loop finishes its async generators before it closes; asyncio.run does so for everybody.
+            try:
+                yield
+            finally:
+                self._by_loop.pop(loop, None)
+                await client.aclose()
+
+        return _Bound(client, close_with_loop())
+
+    def _forget_closed_loops(self) -> None:
+        """Forget loops that were closed without finishing their generators; their sockets went with them."""
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            del self._by_loop[loop]
 
 
 async def send(
@@ -107,7 +130,6 @@ async def send(
 
 
 _clients = _Clients()
-_closers: weakref.WeakKeyDictionary[Any, AsyncGenerator[None, None]] = weakref.WeakKeyDictionary()
 
 
 def _forget_clients() -> None:

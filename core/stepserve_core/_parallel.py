@@ -59,8 +59,8 @@ class Discovery:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[list[Report] | None] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[list[Report] | None] = self.loop.create_future()
         self.main: asyncio.Task[Any] | None = None
         """The function's own task."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -80,7 +80,7 @@ class Discovery:
         Raises:
             Interrupt: there is something to report.
         """
-        self.main = self._loop.create_task(body(context))
+        self.main = self.loop.create_task(body(context))
         self.main.add_done_callback(self._function_ended)
         try:
             reports = await self._end
@@ -99,7 +99,7 @@ class Discovery:
         self._note_task()
         if self.order is None:
             self.order = {finished: position for position, finished in enumerate(self._run.finished())}
-        future: asyncio.Future[None] = self._loop.create_future()
+        future: asyncio.Future[None] = self.loop.create_future()
         # Memos that the stack does not list come last, in the order in which they were asked for.
         position = self.order.get(hashed, len(self.order))
         heapq.heappush(self._recalled, (position, next(self._asked), future))
@@ -132,12 +132,12 @@ class Discovery:
 
     async def _wait_for_cancellation(self) -> NoReturn:
         self._note_task()
-        await self._loop.create_future()
+        await self.loop.create_future()
         raise AssertionError("a future that nobody resolves was resolved")
 
     async def _park(self, found: list[Found], *, is_group: bool) -> Verdict:
         self._note_task()
-        future: asyncio.Future[Verdict] = self._loop.create_future()
+        future: asyncio.Future[Verdict] = self.loop.create_future()
         self._parked.append(_Parked(found, future, is_group=is_group))
         self._stir()
         try:
@@ -148,7 +148,7 @@ class Discovery:
             raise
 
     def _note_task(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         if task is not None and task is not self.main:
             self._tasks.add(task)
 
@@ -162,7 +162,7 @@ class Discovery:
         self._quiet_turns = 0
         if not self._ticking:
             self._ticking = True
-            self._loop.call_soon(self._tick)
+            self.loop.call_soon(self._tick)
 
     def _tick(self) -> None:
         if self._end.done() or self._acting:
@@ -170,11 +170,11 @@ class Discovery:
             return
         self._quiet_turns += 1
         if self._quiet_turns < (QUIET_TURNS if self._tasks else LONE_TURNS):
-            self._loop.call_soon(self._tick)
+            self.loop.call_soon(self._tick)
         elif self._recalled:
             self._release_next()
             self._quiet_turns = 0
-            self._loop.call_soon(self._tick)
+            self.loop.call_soon(self._tick)
         else:
             self._ticking = False
             self._act()
@@ -196,7 +196,7 @@ class Discovery:
             parked[0].future.set_result(self._run.alone(parked[0].found[0]))
         else:
             self._acting = True
-            self._loop.create_task(self._plan([step for entry in parked for step in entry.found]))
+            self.loop.create_task(self._plan([step for entry in parked for step in entry.found]))
 
     async def _plan(self, found: list[Found]) -> None:
         await self._run.start_new_code()
@@ -205,7 +205,7 @@ class Discovery:
 
     def _wait_for_target(self) -> None:
         if self._patience is None:
-            self._patience = self._loop.call_later(TARGET_PATIENCE, self._give_up)
+            self._patience = self.loop.call_later(TARGET_PATIENCE, self._give_up)
 
     def _give_up(self) -> None:
         if self._end.done() or self._acting:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from stepserve_core._engine import Run, Verdict
+from stepserve_core._engine import Run, Verdict, is_awaitable
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
@@ -58,13 +58,19 @@ class SyncRuntime:
             AsyncUnsupportedError: it is async.
         """
         result = function(*args)
-        if inspect.isawaitable(result):
-            if inspect.iscoroutine(result):
-                result.close()
-            raise AsyncUnsupportedError(
-                f"{_name(function)} is async, but the function it works for is not; make both async, or neither"
-            )
-        return result
+        return await self.settle(function, result) if is_awaitable(result) else result
+
+    async def settle(self, function: Callable[..., Any], result: Any) -> Any:
+        """Refuse what `function` returned, which would have to be awaited.
+
+        Raises:
+            AsyncUnsupportedError: always.
+        """
+        if inspect.iscoroutine(result):
+            result.close()
+        raise AsyncUnsupportedError(
+            f"{_name(function)} is async, but the function it works for is not; make both async, or neither"
+        )
 
     async def gather(self, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
         """Run independent calls; here, one after the other."""
@@ -124,7 +130,12 @@ class AsyncRuntime:
     async def call(self, function: Callable[..., Any], *args: object) -> Any:
         """Call `function`, and await what it returns if that can be awaited."""
         result = function(*args)
-        return await result if inspect.isawaitable(result) else result
+        return await result if is_awaitable(result) else result
+
+    async def settle(self, function: Callable[..., Any], result: Any) -> Any:
+        """Await what `function` returned."""
+        del function
+        return await result
 
     async def gather(self, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
         """Run independent calls at the same time."""
@@ -173,7 +184,7 @@ class AsyncRuntime:
 
     def owner(self) -> object:
         """Return the running task."""
-        return self.discovery.current_task()
+        return self.discovery.current_task(self.discovery.loop)
 
 
 Runtime = SyncRuntime | AsyncRuntime

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -58,7 +58,8 @@ class StepSync(_Steps):
         if value is MISSING or run.new_code_due or output_type is not UNSET:  # rare; memos take no further call
             ask = self._asks.run, handler, handler_args, output_type
             value = self._act(step_id, hashed, index, value, self._asks.typed(output_type), *ask)
-        return cast("T", value)
+        output: T = value
+        return output
 
     def invoke(
         self,
@@ -166,9 +167,13 @@ class Step(_Steps):
         output_type: object = UNSET,
     ) -> Coroutine[Any, Any, Any]:
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
-        hashed, index = self._run.identify(step_id)
+        run = self._run
+        hashed, index = run.identify(step_id)
         read = None if output_type is UNSET else self._asks.typed(output_type)
-        return self._resolve(step_id, hashed, index, read, self._asks.run, (handler, handler_args, output_type))
+        ask = self._asks.run, (handler, handler_args, output_type)
+        if hashed in run.memos:
+            return self._recall(step_id, hashed, index, read, *ask)
+        return self._name(step_id, self._act(step_id, hashed, index, *ask))
 
     def invoke(
         self,
@@ -222,21 +227,12 @@ class Step(_Steps):
         self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object
     ) -> Coroutine[Any, Any, Any]:
         hashed, index = self._run.identify(step_id)
-        return self._resolve(step_id, hashed, index, read, ask, args)
-
-    def _resolve(
-        self,
-        step_id: str,
-        hashed: str,
-        index: int | None,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        args: tuple[object, ...],
-    ) -> Coroutine[Any, Any, Any]:
         if hashed in self._run.memos:
             return self._recall(step_id, hashed, index, read, ask, args)
-        coroutine = self._act(step_id, hashed, index, read, ask, args)
-        # This is what Python names in its warning when `await` is forgotten.
+        return self._name(step_id, self._act(step_id, hashed, index, ask, args))
+
+    def _name(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        """Name a coroutine as Python shall name it in its warning when `await` is forgotten."""
         coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
         return coroutine
 
@@ -251,13 +247,13 @@ class Step(_Steps):
     ) -> Any:
         run = self._run
         discovery = self._runtime.discovery
-        if discovery.order is not None or discovery.current_task() is not discovery.main:
+        if discovery.order is not None or discovery.current_task(discovery.loop) is not discovery.main:
             await discovery.wait_for_turn(hashed)
         value = run.recall(hashed)
         if run.new_code_due:
             await run.start_new_code()
         if value is MISSING:  # what is memoised are new arguments
-            return await self._act(step_id, hashed, index, read, ask, args)
+            return await self._act(step_id, hashed, index, ask, args)
         return value if read is None else read(value)
 
     async def _act(
@@ -265,7 +261,6 @@ class Step(_Steps):
         step_id: str,
         hashed: str,
         index: int | None,
-        read: Read | None,
         ask: Callable[..., Ask],
         args: tuple[object, ...],
     ) -> Any:
