@@ -16,14 +16,17 @@ def waitress(app: Any) -> Generator[int, None, None]:
     from waitress.server import create_server
 
     server: Any = create_server(app, host="127.0.0.1", port=0, threads=8)
+    stopping = threading.Event()
 
-    def stop() -> None:
-        # Its loop ends when nothing is left to watch; the trigger makes the loop's own thread close everything.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+    def run() -> None:
+        # What server.run() does, but in turns: it knows no way to be stopped from another thread.
+        while not stopping.is_set():
+            wasyncore.loop(timeout=0.02, map=server._map, count=1)
 
-    with _thread(server.run, stop):
+    with _thread(run, stopping.set):
         yield server.effective_port
     server.task_dispatcher.shutdown()
+    wasyncore.close_all(server._map)
 
 
 @contextlib.contextmanager
