@@ -6,6 +6,7 @@ import base64
 import os
 import random
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
@@ -52,7 +53,7 @@ class EventSender:
             EventKeyUnspecifiedError: production mode without an event key.
             SendEventsError: the server took only some of them, or none.
         """
-        batch = [events] if isinstance(events, Event) else list(events)
+        batch = _as_list(events)
         if self._middleware is None:
             return await self._deliver(batch)
         await self._middleware.run("before_send_events", batch)
@@ -100,6 +101,14 @@ class EventSender:
                 )
             key = DEV_EVENT_KEY
         return urljoin(self._client.event_api_origin, f"/e/{quote(key, safe='')}")
+
+
+def _as_list(events: object) -> list[Event]:
+    if isinstance(events, Event):
+        return [events]
+    if isinstance(events, Iterable) and not isinstance(events, (str, bytes, Mapping)):
+        return list(events)
+    raise EventInvalidError(f"send takes an Event or a list of them, not {type(events).__name__}")
 
 
 def encode_events(events: list[Event]) -> bytes:
