@@ -83,7 +83,8 @@ def _view(handler: Handler) -> Callable[[], flask.Response]:
 
 def _read_body(request: flask.Request) -> bytes:
     length, limit = request.content_length, request.max_content_length
-    if length is None or (limit is not None and length > limit):
+    was_read = "stream" in vars(request)  # by a hook of the app; what it read is kept there, and gone from the server
+    if was_read or length is None or (limit is not None and length > limit):
         return request.get_data(cache=False)  # which reads chunked bodies, and answers 413 to those that are too large
     # Straight from the server: Werkzeug's stream takes megabytes apart into many small reads.
     body: bytes = request.environ["wsgi.input"].read(length)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import flask
@@ -150,7 +150,11 @@ def test_middleware_is_given_the_request_itself(recorder: Recorder) -> None:
     assert raw.path == "/api/inngest"
 
 
-def test_hooks_of_the_app_may_read_the_body_first(client: Inngest) -> None:
+@pytest.mark.parametrize("server", [servers.waitress, servers.werkzeug])
+@pytest.mark.parametrize("size", [1, 3_000_000])
+def test_hooks_of_the_app_may_read_the_body_first(
+    client: Inngest, server: Callable[[Any], AbstractContextManager[int]], size: int
+) -> None:
     lengths: list[int] = []
     app = flask.Flask("shop")
 
@@ -160,11 +164,24 @@ def test_hooks_of_the_app_may_read_the_body_first(client: Inngest) -> None:
 
     assert measure is not None
     stepserve.flask.serve(app, client, [_answer(client, 1)])
-    with _served(app) as send:
-        answered = App(send).call("answer")
+    body = call_body(data={"text": "x" * size})
+    with server(app) as port:
+        answered = App(Sender(port)).call("answer", body=body)
 
     assert answered.json() == 1
-    assert lengths == [len(call_body())]
+    assert lengths == [len(body)]
+
+
+def test_a_body_above_the_limit_of_the_app_is_refused(client: Inngest) -> None:
+    app = flask.Flask("shop")
+    app.config["MAX_CONTENT_LENGTH"] = 1_000
+    stepserve.flask.serve(app, client, [_answer(client, 1)])
+    with _served(app) as send:
+        small = App(send).call("answer")
+        large = App(send).request("POST", call_body(data={"text": "x" * 1_000}), query="?fnId=shop-answer")
+
+    assert small.json() == 1
+    assert large.status == 413
 
 
 def test_other_routes_stay_what_they_are(client: Inngest) -> None:
