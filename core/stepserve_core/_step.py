@@ -170,10 +170,10 @@ class Step(_Steps):
         run = self._run
         hashed, index = run.identify(step_id)
         read = None if output_type is UNSET else self._asks.typed(output_type)
-        ask = self._asks.run, (handler, handler_args, output_type)
+        args = (handler, handler_args, output_type)
         if hashed in run.memos:
-            return self._recall(step_id, hashed, index, read, *ask)
-        return self._name(step_id, self._act(step_id, hashed, index, *ask))
+            return self._recall(step_id, hashed, index, read, self._asks.run, args)
+        return self._name(step_id, self._act(step_id, hashed, index, self._asks.run, args))
 
     def invoke(
         self,
