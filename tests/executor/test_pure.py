@@ -13,7 +13,8 @@ from stepserve_core.executor.clock import RealClock, VirtualClock
 from stepserve_core.executor.function_config import FunctionConfig, Trigger
 from stepserve_core.executor.functions import RegistrationInvalidError, read_registration
 from stepserve_core.executor.moments import parse_date, parse_moment, to_rfc3339
-from stepserve_core.executor.timeline import unwrap
+from stepserve_core.executor.store.steps import AttemptRow, StepRow
+from stepserve_core.executor.timeline import build_steps, unwrap
 from stepserve_core.executor.triggers import TriggerIndex, name_patterns
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
@@ -241,6 +242,21 @@ def test_options_that_break_a_rule_are_named(name: str) -> None:
 )
 def test_memos_are_shown_unwrapped(memo: bytes | None, expected: tuple[str, Any]) -> None:
     assert expected == unwrap(memo)
+
+
+def test_a_timeline_has_the_steps_in_the_order_in_which_they_began() -> None:
+    planned = [("late", 1.0, 9.0), ("early", 1.0, 2.0), ("asleep", 3.0, None)]
+    rows = [
+        StepRow(name, name, "StepRun" if began else "Sleep", "Completed", 0, queued, began, 10.0, b"null", None)
+        for name, queued, began in planned
+    ]
+    failed = AttemptRow("late", 0, "Failed", 1.0, 4.0, 5.0, b'{"error":{"message":"m"}}')
+    own = AttemptRow("", 0, "Completed", 10.0, 11.0, 12.0, None)
+    entries = build_steps(rows, [failed, own])
+
+    assert ["early", "asleep", "late", "Finalization"] == [entry["name"] for entry in entries]
+    assert ["Failed", "Completed"] == [attempt["status"] for attempt in entries[2]["attempts"]]
+    assert ({"message": "m"}, 1000.0) == (entries[2]["attempts"][0]["error"], entries[2]["attempts"][0]["duration_ms"])
 
 
 async def _woken_at(clock: VirtualClock, until: float) -> float:

@@ -14,10 +14,10 @@ import pytest
 from stepserve_core import Context, Inngest, NonRetriableError, TriggerEvent
 from stepserve_core._protocol import Request, Response
 from stepserve_core.errors import ConfigurationError, SendEventsError
-from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock
+from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock, limits
 from stepserve_core.executor.loop import LEASE
 from stepserve_core.executor.server import PortInUseError, ServerConfig, bind, serving
-from stepserve_core.executor.transport import EmbeddedTransport, TransportError
+from stepserve_core.executor.transport import EmbeddedTransport, HttpTransport, TransportError
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, served
 
@@ -234,6 +234,21 @@ async def test_a_handler_that_raises_in_process_is_a_failed_attempt() -> None:
     transport = EmbeddedTransport(BrokenHandler())
     with pytest.raises(TransportError, match="the app failed: RuntimeError: no POST"):
         await transport.send("POST", "http://embedded/", {}, b"", 1.0)
+
+
+async def test_an_answer_over_the_limit_is_not_read_to_its_end() -> None:
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(640):  # 40 MiB; once the connection is closed nothing more is sent
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = HttpTransport()
+    async with served(long) as origin:
+        answer = await transport.send("POST", origin, {}, b"", 30.0)
+        await transport.close()
+
+    assert limits.ANSWER_BODY < len(answer.body) < 2 * limits.ANSWER_BODY
 
 
 async def test_everything_in_memory_works_over_http_too() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -135,9 +135,11 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+def tables(tmp_path: Path) -> Generator[Tables, None, None]:
     """Tables over a fresh file."""
-    return Tables(open_database(str(tmp_path / "tables.db")))
+    connection = open_database(str(tmp_path / "tables.db"))
+    yield Tables(connection)
+    connection.close()
 
 
 async def test_an_item_is_queued_once(tables: Tables) -> None:

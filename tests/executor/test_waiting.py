@@ -27,7 +27,10 @@ async def test_a_sleep_ends_at_its_moment_and_not_before(start: StartSystem) -> 
     async with start(Fn("f", slow_result, ON_X), clock=VirtualClock()) as system:
         event_id = await system.send("test/x")
         await system.idle()
+        (running,) = await system.runs(event_id)
         await system.advance(3599)
+
+        assert "Running" == running["status"]
 
         assert 1 == len(system.app.calls)
         await system.advance(1)
@@ -74,7 +77,21 @@ async def test_a_wait_ends_with_the_first_event_that_its_expression_accepts(star
         await system.send("test/paid", {"order": 7, "by": "card"})
         assert ("Completed", {"order": 7, "by": "card"}) == await system.outcome(event_id)
         assert "test/paid" == system.app.calls[-1].memos[hash_id("payment")]["name"]
-        assert await system.executor.read(lambda tables: tables.queue.next_due()) is None
+
+
+async def test_a_wait_that_was_fulfilled_leaves_no_timer_behind(start: StartSystem) -> None:
+    def script(_: Call) -> Steps:
+        yield wait("w", "test/y", "1h")
+        yield sleep("nap", "2h")
+
+    clock = VirtualClock()
+    async with start(Fn("f", script, ON_X), clock=clock) as system:
+        await system.send("test/x")
+        await system.idle()
+        await system.send("test/y")
+        await system.idle()
+
+        assert clock.now() + 7200 == await system.executor.read(lambda tables: tables.queue.next_due())
 
 
 async def test_a_wait_whose_time_is_over_gives_null(start: StartSystem) -> None:

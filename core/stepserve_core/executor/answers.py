@@ -75,11 +75,6 @@ class Op(msgspec.Struct, rename="camel"):
         raw = (self.opts or {}).get(key)
         return None if raw is None else msgspec.json.decode(raw)
 
-    def raw_option(self, key: str) -> bytes | None:
-        """Return an entry of `opts` as canonical JSON, or None."""
-        raw = (self.opts or {}).get(key)
-        return None if raw is None else canonicalize(bytes(raw))
-
     def canonical_data(self) -> bytes:
         """Return `data` as canonical JSON."""
         return canonicalize(bytes(self.data))

@@ -82,7 +82,7 @@ class AppSync:
 
     async def run(self) -> None:
         """Sync until `stop` is called."""
-        await asyncio.gather(*(self.sync(url) for url in self._urls))
+        await self._sync_all(self._urls)
         while not self._stopped.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._interval)
@@ -113,7 +113,14 @@ class AppSync:
         healthy = {app.url for app in apps if app.error is None} if self._poll_healthy else set[str]()
         known = {app.url for app in apps}
         urls = failed | healthy | {url for url in self._urls if url not in known and self._poll_healthy}
-        await asyncio.gather(*(self.sync(url) for url in sorted(urls) if url.startswith("http")))
+        await self._sync_all(sorted(url for url in urls if url.startswith("http")))
+
+    async def _sync_all(self, urls: Sequence[str]) -> None:
+        """Sync several apps at once; a failure inside the executor must not end the rounds."""
+        outcomes = await asyncio.gather(*(self.sync(url) for url in urls), return_exceptions=True)
+        for url, outcome in zip(urls, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                _log.error("syncing %s failed inside the executor", url, exc_info=outcome)
 
     async def _note(self, url: str, error: str | None) -> None:
         now = self._executor.clock.now()

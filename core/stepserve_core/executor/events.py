@@ -10,6 +10,7 @@ import msgspec
 from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor import fragments, ids, limits
 
+INVOKED = "inngest/function.invoked"
 FORM = "application/x-www-form-urlencoded"
 _EARLIEST, _LATEST = 315_532_800_000, 4_102_444_800_000  # 1980-01-01 and 2100-01-01, in milliseconds
 _MAX_SESSIONS, _MAX_SESSION_KEY, _MAX_SESSION_ID = 5, 128, 512
@@ -99,9 +100,6 @@ def read_invocation(body: bytes, internal_id: str, slug: str, now: float) -> Eve
     ts = _check_ts(fields.get("ts"), INVOKED, now)
     user_id = _check_text(fields, "id", INVOKED)
     return make_event(INVOKED, data, internal_id=internal_id, now=now, user=user, id=user_id, ts=ts)
-
-
-INVOKED = "inngest/function.invoked"
 
 
 def make_event(

@@ -10,8 +10,6 @@ import msgspec
 
 from stepserve_core.executor.decisions import RunFacts
 
-RUNNING, SCHEDULED = "Running", "Scheduled"
-
 
 class RunRow(msgspec.Struct, frozen=True):
     """A run as the API shows it."""
