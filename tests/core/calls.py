@@ -39,7 +39,8 @@ def dev_client(**options: Any) -> core.Inngest:
 
 def cloud_client(**options: Any) -> core.Inngest:
     """Return a client in production mode."""
-    return core.Inngest(**{"app_id": "app", "is_production": True, "signing_key": KEY, "event_key": "ek", **options})
+    settings: dict[str, Any] = {"is_production": True, "signing_key": KEY, "event_key": "ek", **options}
+    return core.Inngest(app_id="app", **settings)
 
 
 def make_handler(client: core.Inngest, *functions: core.Function[Any], **options: Any) -> Handler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ class LocalServer:
 
 
 @contextlib.contextmanager
-def serving(*replies: Reply) -> Iterator[LocalServer]:
+def serving(*replies: Reply) -> Generator[LocalServer]:
     """Answer with `replies` one after the other, and with the last one from then on."""
     waiting = list(replies)
 

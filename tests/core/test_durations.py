@@ -41,13 +41,13 @@ def test_the_wire_form_has_one_unit(duration: int | timedelta | str, expected: s
 
 @pytest.mark.parametrize("duration", [999, 0, -1, timedelta(0), timedelta(days=-1), "999ms", timedelta(microseconds=1)])
 def test_less_than_a_second_is_refused(duration: int | timedelta | str) -> None:
-    with pytest.raises(errors.FunctionConfigInvalidError, match="^duration must be at least 1 second$"):
+    with pytest.raises(errors.FunctionConfigInvalidError, match=r"^duration must be at least 1 second$"):
         to_text(duration)
 
 
 @pytest.mark.parametrize("duration", [1500, timedelta(seconds=1, milliseconds=1), "1.5s"])
 def test_part_of_a_second_is_refused(duration: int | timedelta | str) -> None:
-    with pytest.raises(errors.FunctionConfigInvalidError, match="^duration must be a whole number of seconds$"):
+    with pytest.raises(errors.FunctionConfigInvalidError, match=r"^duration must be a whole number of seconds$"):
         to_text(duration)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import gc
@@ -37,6 +38,30 @@ def ops(reply: Reply) -> list[tuple[str, str, object]]:
     """Return the name, opcode and data of what was reported."""
     assert 206 == reply.status, reply.json
     return [(op["displayName"], op["op"], op["data"]) for op in reply.json]
+
+
+class Adapter:
+    """Reaches a model that does not exist."""
+
+    def auth_key(self) -> str:
+        return "sk"
+
+    def format(self) -> str:
+        return "openai-chat"
+
+    def headers(self) -> dict[str, str]:
+        return {"h": "1"}
+
+    def on_call(self, body: dict[str, Any]) -> None:
+        body["model"] = "m"
+
+    def url_infer(self) -> str:
+        return "https://ai.test/chat"
+
+
+OTHER: core.Function[Any] = core.Inngest(app_id="another app", is_production=False).create_function(
+    fn_id="other", trigger=core.TriggerEvent(event="x")
+)(lambda ctx: None)
 
 
 # Ops on the wire (5.6)
@@ -139,30 +164,6 @@ def test_the_op_of_every_kind_of_step(colour: str, use: Any, expected: dict[str,
     assert "x-inngest-no-retry" not in reply.headers
 
 
-class Adapter:
-    """Reaches a model that does not exist."""
-
-    def auth_key(self) -> str:
-        return "sk"
-
-    def format(self) -> str:
-        return "openai-chat"
-
-    def headers(self) -> dict[str, str]:
-        return {"h": "1"}
-
-    def on_call(self, body: dict[str, Any]) -> None:
-        body["model"] = "m"
-
-    def url_infer(self) -> str:
-        return "https://ai.test/chat"
-
-
-OTHER = core.Inngest(app_id="another app", is_production=False).create_function(
-    fn_id="other", trigger=core.TriggerEvent(event="x")
-)(lambda ctx: None)
-
-
 @pytest.mark.parametrize("duration", [0, -5000, 1, 1500, 3_600_000, datetime.timedelta(days=3), "3d", "1h30m"])
 def test_a_sleep_names_the_moment_at_which_it_ends(colour: str, duration: Any) -> None:
     async def body(ctx: Any) -> None:
@@ -172,7 +173,8 @@ def test_a_sleep_names_the_moment_at_which_it_ends(colour: str, duration: Any) -
     (op,) = call(colour, body).json
     after = datetime.datetime.now(datetime.timezone.utc)
 
-    length = {"3d": datetime.timedelta(days=3), "1h30m": datetime.timedelta(minutes=90)}.get(duration, duration)
+    in_words: dict[object, Any] = {"3d": datetime.timedelta(days=3), "1h30m": datetime.timedelta(minutes=90)}
+    length = in_words.get(duration, duration)
     length = datetime.timedelta(milliseconds=length) if isinstance(length, int) else length
     assert ISO.fullmatch(op["name"])
     until = datetime.datetime.fromisoformat(op["name"].replace("Z", "+00:00"))
@@ -240,7 +242,9 @@ def test_an_event_may_lack_all_but_its_name(colour: str, event: Any, expected: l
     assert expected == call(colour, body, event=event).json
 
 
-@pytest.mark.parametrize("event", [{}, {"name": None}, {"name": ""}, {"name": 5}, [], None, 5, {"name": "x", "data": []}])
+@pytest.mark.parametrize(
+    "event", [{}, {"name": None}, {"name": ""}, {"name": 5}, [], None, 5, {"name": "x", "data": []}]
+)
 def test_an_event_that_is_none_is_refused_when_it_is_looked_at(colour: str, event: Any) -> None:
     async def body(ctx: Any) -> object:
         return ctx.event.name
@@ -729,10 +733,9 @@ def test_retry_after_is_written_in_utc(colour: str, how: str) -> None:
 
 def test_a_caught_non_retriable_error_lets_the_function_go_on(colour: str) -> None:
     async def body(ctx: Any) -> object:
-        try:
+        with contextlib.suppress(core.NonRetriableError):
             await ctx.step.run("a", non_retriable)
-        except core.NonRetriableError:
-            return await ctx.step.run("b", lambda: "instead")
+        return await ctx.step.run("b", lambda: "instead")
 
     assert [("b", "StepRun", "instead")] == ops(call(colour, body))
 
@@ -741,8 +744,10 @@ def test_a_caught_step_error_lets_the_function_go_on(colour: str) -> None:
     async def body(ctx: Any) -> object:
         try:
             await ctx.step.run("a", never)
+            raise AssertionError("the memo was not raised")
         except core.StepError as error:
-            return await ctx.step.run("b", lambda: f"instead of {error.name}")
+            instead = f"instead of {error.name}"
+        return await ctx.step.run("b", lambda: instead)
 
     steps = {hashed("a"): {"error": {"name": "X", "message": "m"}}}
 
@@ -750,10 +755,10 @@ def test_a_caught_step_error_lets_the_function_go_on(colour: str) -> None:
 
 
 def test_except_exception_around_steps_swallows_no_interrupt(colour: str) -> None:
-    async def body(ctx: Any) -> object:
+    async def body(ctx: Any) -> None:
         for step_id in ("a", "b"):
             try:
-                await ctx.step.run(step_id, lambda: step_id)
+                await ctx.step.run(step_id, str, step_id)
             except Exception:
                 raise AssertionError("an interrupt was caught") from None
         try:
@@ -809,10 +814,9 @@ def test_code_that_cleans_up_in_a_branch_starts_no_step_before_the_branch_is_don
 
 def test_a_bare_except_cannot_make_an_interrupted_function_complete(colour: str) -> None:
     async def body(ctx: Any) -> object:
-        try:
+        with contextlib.suppress(BaseException):
             await ctx.step.run("a", lambda: 1)
-        except BaseException:
-            return "done"
+        return "done"
 
     assert [("a", "StepRun", 1)] == ops(call(colour, body))
 
@@ -903,7 +907,7 @@ def abyss() -> object:
 
 
 UNSERIALIZABLE = [
-    (lambda: object(), ["at the top", "object is not serializable"]),
+    (object, ["at the top", "object is not serializable"]),
     (lambda: {"rows": [{"ok": 1}, {"cell": object()}]}, ["at rows[1].cell", "object is not serializable"]),
     (lambda: [1, Point(2, {"z": {"deep": never}})], ["at [1].y.z.deep", "function is not serializable"]),
     (lambda: float("nan"), ["NaN or infinity at the top"]),
@@ -913,7 +917,6 @@ UNSERIALIZABLE = [
     (circle, ["contains itself"]),
     (abyss, ["contains itself, or is nested too deeply"]),
     (lambda: {(1, 2): 3}, ["at the top"]),
-    
     (lambda: "\ud800", ["at the top"]),
     (lambda: {"text": ["\udc00"]}, ["at text[0]"]),
 ]
@@ -1007,7 +1010,7 @@ def test_a_step_after_the_end_of_its_function_is_refused_by_name(colour: str) ->
 
 def test_a_forgotten_await_is_warned_about_by_the_name_of_the_step() -> None:
     async def body(ctx: core.Context) -> str:
-        ctx.step.run("charge", never)  # pyright: ignore[reportUnusedCoroutine] # this is what the test is about
+        _ = ctx.step.run("charge", never)
         return "ended"
 
     with warnings.catch_warnings(record=True) as caught:
@@ -1016,7 +1019,9 @@ def test_a_forgotten_await_is_warned_about_by_the_name_of_the_step() -> None:
         gc.collect()
 
     assert (200, "ended") == (reply.status, reply.json)
-    assert ["coroutine 'step 'charge'' was never awaited"] == [str(warning.message).splitlines()[0] for warning in caught]
+    assert ["coroutine 'step 'charge'' was never awaited"] == [
+        str(warning.message).splitlines()[0] for warning in caught
+    ]
 
 
 def test_the_handlers_of_steps_may_be_of_either_colour_in_an_async_function() -> None:

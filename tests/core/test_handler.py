@@ -382,7 +382,8 @@ def test_sync_functions_run_at_the_same_time_under_a_loop() -> None:
         client = dev_client()
         function = client.create_function(fn_id="f", trigger=TRIGGER)(lambda ctx: meeting.wait())
         handler = make_handler(client, function)
-        return [reply.status for reply in await asyncio.gather(*[handler.ahandle(post("app-f", BODY)) for _ in range(3)])]
+        requests = [handler.ahandle(post("app-f", BODY)) for _ in range(3)]
+        return [reply.status for reply in await asyncio.gather(*requests)]
 
     assert [200] * 3 == asyncio.run(scenario())
 
@@ -569,9 +570,9 @@ def test_a_failed_step_is_logged_by_name(colour: str) -> None:
     lines = Lines()
 
     async def body(ctx: Any) -> object:
-        return await ctx.step.run("charge", lambda: [][0])
+        return await ctx.step.run("charge", dict[str, str]().__getitem__, "key")
 
     call(colour, body, client=dev_client(logger=lines))
 
     assert "'charge'" in lines.lines[0]
-    assert "IndexError" in lines.lines[0]
+    assert "KeyError" in lines.lines[0]

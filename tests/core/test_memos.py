@@ -30,8 +30,19 @@ def client(request: pytest.FixtureRequest) -> core.Inngest:
     return dev_client(middleware=request.param)
 
 
-FALSY = [None, 0, 0.0, False, "", [], {}]
-VALUES = [*FALSY, 1, -1.5, True, "text", [1, [2]], {"x": {"y": None}}, {"data": 1}, {"error": 1}, {"input": [1]}]
+FALSY: list[object] = [None, 0, 0.0, False, "", [], {}]
+VALUES: list[object] = [
+    *FALSY,
+    1,
+    -1.5,
+    True,
+    "text",
+    [1, [2]],
+    {"x": {"y": None}},
+    {"data": 1},
+    {"error": 1},
+    {"input": [1]},
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -184,7 +195,9 @@ def test_an_invocation_that_timed_out_raises(colour: str, client: core.Inngest) 
             return [error.name, error.message]
 
     text = "Timed out waiting for invoked function to complete"
-    memo = {"error": {"error": f"InngestInvokeTimeoutError: {text}", "message": text, "name": "InngestInvokeTimeoutError"}}
+    memo = {
+        "error": {"error": f"InngestInvokeTimeoutError: {text}", "message": text, "name": "InngestInvokeTimeoutError"}
+    }
     reply = call(colour, body, client=client, steps={hashed("i"): memo})
 
     assert ["InngestInvokeTimeoutError", text] == reply.json

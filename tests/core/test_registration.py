@@ -37,7 +37,7 @@ def app(client: core.Inngest, **options: Any) -> Handler:
     return make_handler(client, with_failure, plain, **options)
 
 
-def request(method: str, url: str = URL, body: bytes = b"", *, key: str | None = None, **headers: str) -> Request:
+def request(method: str, url: str = URL, body: bytes = b"", *, key: str | None = None, **headers: Any) -> Request:
     """Return a request; underscores in the names of headers stand for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if key is not None:
@@ -119,7 +119,7 @@ def test_a_signed_introspection_keeps_its_nulls() -> None:
 
 @pytest.mark.parametrize("signature", [None, "garbage", "t=1&s=00", sign(b"", OTHER_KEY), sign(b"x")])
 def test_an_introspection_without_a_good_signature_is_refused(signature: str | None) -> None:
-    headers = {} if signature is None else {"x_inngest_signature": signature}
+    headers: dict[str, Any] = {} if signature is None else {"x_inngest_signature": signature}
 
     reply = serve(app(cloud_client()), request("GET", **headers))
 
@@ -251,7 +251,7 @@ def test_an_out_of_band_sync_registers_the_functions(entry: str) -> None:
 def test_the_expected_server_kind_is_passed_on_only_when_it_came(
     client: Any, kind: str | None, expected: str | None
 ) -> None:
-    headers = {} if kind is None else {"x_inngest_server_kind": kind}
+    headers: dict[str, Any] = {} if kind is None else {"x_inngest_server_kind": kind}
     with local_server.serving(OK) as server:
         serve(app(client(api_base_url=server.origin)), request("PUT", **headers))
 
@@ -303,7 +303,10 @@ def test_other_failures_are_not_tried_with_the_fallback_key(status: int, monkeyp
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (local_server.Reply(401, b"Authentication failed"), "HTTP 401: response is not valid JSON: Authentication failed"),
+        (
+            local_server.Reply(401, b"Authentication failed"),
+            "HTTP 401: response is not valid JSON: Authentication failed",
+        ),
         (
             local_server.Reply(400, b'{"error":"Expected server kind cloud, got dev"}'),
             "HTTP 400: Expected server kind cloud, got dev",
@@ -386,9 +389,7 @@ def test_who_may_sync_out_of_band(
 
 def test_an_unsigned_sync_may_carry_a_bad_signature_where_none_is_needed() -> None:
     with local_server.serving(OK) as server:
-        reply = serve(
-            app(cloud_client(api_base_url=server.origin)), request("PUT", x_inngest_signature="garbage")
-        )
+        reply = serve(app(cloud_client(api_base_url=server.origin)), request("PUT", x_inngest_signature="garbage"))
 
     assert 200 == reply.status
     assert "x-inngest-signature" not in reply.headers

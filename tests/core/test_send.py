@@ -112,9 +112,7 @@ def test_the_seed_has_the_form_from_which_the_server_derives_ids(colour: str) ->
     assert 2 == len(set(seeds))
 
 
-@pytest.mark.parametrize(
-    ("key", "path"), [("ek", "/e/ek"), ("a/b?c", "/e/a%2Fb%3Fc"), ("../../x", "/e/..%2F..%2Fx")]
-)
+@pytest.mark.parametrize(("key", "path"), [("ek", "/e/ek"), ("a/b?c", "/e/a%2Fb%3Fc"), ("../../x", "/e/..%2F..%2Fx")])
 def test_the_event_key_is_one_part_of_the_path(colour: str, key: str, path: str) -> None:
     with serving(OK) as server:
         send(colour, to(server, event_key=key))
@@ -214,7 +212,7 @@ def test_a_server_that_takes_too_long_is_given_up(colour: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429, 499])
 def test_a_refusal_is_final(colour: str, status: int, pauses: list[float]) -> None:
-    with serving(Reply(status, b'{"error":"no"}')) as server, pytest.raises(errors.SendEventsError, match="^no$"):
+    with serving(Reply(status, b'{"error":"no"}')) as server, pytest.raises(errors.SendEventsError, match=r"^no$"):
         send(colour, to(server))
 
     assert (1, []) == (len(server.requests), pauses)
@@ -285,9 +283,8 @@ def test_a_bad_event_is_refused_when_it_is_made_and_when_it_is_sent(
     event = core.Event(name="fine")
     for name, value in fields.items():
         setattr(event, name, value)
-    with serving(OK) as server:
-        with pytest.raises(errors.EventInvalidError, match=complaint):
-            send(colour, to(server), [EVENT, event])
+    with serving(OK) as server, pytest.raises(errors.EventInvalidError, match=complaint):
+        send(colour, to(server), [EVENT, event])
 
     assert [] == server.requests
 
@@ -304,9 +301,8 @@ def test_a_bad_event_is_refused_when_it_is_made_and_when_it_is_sent(
 def test_data_that_json_cannot_carry_is_refused_with_its_place(
     colour: str, data: dict[str, Any], complaint: str
 ) -> None:
-    with serving(OK) as server:
-        with pytest.raises(errors.EventInvalidError) as caught:
-            send(colour, to(server), core.Event(name="shop/order", data=data))
+    with serving(OK) as server, pytest.raises(errors.EventInvalidError) as caught:
+        send(colour, to(server), core.Event(name="shop/order", data=data))
 
     assert [] == server.requests
     assert "event 'shop/order'" in str(caught.value)
@@ -315,26 +311,23 @@ def test_data_that_json_cannot_carry_is_refused_with_its_place(
 
 @pytest.mark.parametrize("wrong", [{"name": "x"}, "x", 5, None])
 def test_what_is_no_event_is_refused_with_its_place_in_the_list(colour: str, wrong: Any) -> None:
-    with serving(OK) as server:
-        with pytest.raises(errors.EventInvalidError, match="item 1 is not an Event"):
-            send(colour, to(server), [EVENT, wrong])
+    with serving(OK) as server, pytest.raises(errors.EventInvalidError, match="item 1 is not an Event"):
+        send(colour, to(server), [EVENT, wrong])
 
     assert [] == server.requests
 
 
 @pytest.mark.parametrize("wrong", [{"name": "x"}, "x", 5, None])
 def test_what_is_neither_an_event_nor_a_list_is_refused(colour: str, wrong: Any) -> None:
-    with serving(OK) as server:
-        with pytest.raises(errors.EventInvalidError, match="Event"):
-            send(colour, to(server), wrong)
+    with serving(OK) as server, pytest.raises(errors.EventInvalidError, match="Event"):
+        send(colour, to(server), wrong)
 
     assert [] == server.requests
 
 
 def test_too_many_events_are_refused(colour: str) -> None:
-    with serving(OK) as server:
-        with pytest.raises(errors.EventInvalidError, match="at most 5000"):
-            send(colour, to(server), [EVENT] * 5001)
+    with serving(OK) as server, pytest.raises(errors.EventInvalidError, match="at most 5000"):
+        send(colour, to(server), [EVENT] * 5001)
 
     assert [] == server.requests
 
@@ -367,7 +360,9 @@ def test_an_event_is_read_from_json(raw: Any, expected: tuple[Any, ...]) -> None
     assert dict(zip(("name", "data", "id", "ts"), expected, strict=True)) == event.to_dict()
 
 
-@pytest.mark.parametrize("raw", [{}, {"name": ""}, {"name": 5}, "", "x", b"\xff", "[]", 5, None, {"name": "x", "ts": "y"}])
+@pytest.mark.parametrize(
+    "raw", [{}, {"name": ""}, {"name": 5}, "", "x", b"\xff", "[]", 5, None, {"name": "x", "ts": "y"}]
+)
 def test_what_is_no_event_cannot_be_read_as_one(raw: Any) -> None:
     with pytest.raises(errors.EventInvalidError):
         core.Event.from_raw(raw)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from stepserve_core import _signature, errors
+from stepserve_core._canonical import canonicalize
 from stepserve_core._signature import (
     CANONICAL_LIMIT,
     MAX_AGE,
@@ -87,8 +88,10 @@ VECTORS = [
         "V11",
         K1,
         1_710_000_000,
-        '{"ctx": {"attempt": 0, "run_id": "01H"}, "event": {"data": {"amount": 12.5}, "name": "shop/order"},'
-        ' "events": [], "steps": {}, "use_api": false}',
+        (
+            '{"ctx": {"attempt": 0, "run_id": "01H"}, "event": {"data": {"amount": 12.5}, "name": "shop/order"},'
+            ' "events": [], "steps": {}, "use_api": false}'
+        ),
         "e4d804c4805c6ddc4fdeebb6b1278e8418a92011e0fea2110cde443fa2c791a3",
     ),
 ]
@@ -280,7 +283,7 @@ def test_an_altered_body_is_refused() -> None:
 def parses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count how often a body is parsed, and how long it was."""
     lengths: list[int] = []
-    genuine: Callable[[bytes], bytes] = _signature.canonicalize
+    genuine: Callable[[bytes], bytes] = canonicalize
 
     def counting(body: bytes) -> bytes:
         lengths.append(len(body))
@@ -324,7 +327,7 @@ def test_macs_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
         compared.append((one, other))
         return False
 
-    monkeypatch.setattr(_signature.hmac, "compare_digest", compare)
+    monkeypatch.setattr("stepserve_core._signature.hmac.compare_digest", compare)
     with pytest.raises(errors.SigVerificationFailedError):
         verify(b"x", f"t={T}&s={'0' * 64}", [K1, K2], T)
 
