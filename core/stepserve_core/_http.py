@@ -94,8 +94,9 @@ class _Clients:
 
     def _forget_closed_loops(self) -> None:
         """Forget loops that were closed without finishing their generators; their sockets went with them."""
-        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            del self._by_loop[loop]
+        for loop in list(self._by_loop):  # a copy: other threads may add theirs
+            if loop.is_closed():
+                self._by_loop.pop(loop, None)
 
 
 async def send(
