@@ -33,6 +33,9 @@ task group) and the task that awaits that: three turns, and twice that for a gro
 TARGET_PATIENCE = 10.0
 """Seconds to wait for a targeted step that other branches, busy with I/O of their own, may still reach."""
 
+LONE_PATIENCE = 1.0
+"""The same while no task but the function's own has reached a step: most likely there is none that could."""
+
 CLEANUP_PATIENCE = 10.0
 """Seconds that `finally` blocks of an interrupted function may take before the answer leaves without them."""
 
@@ -205,7 +208,8 @@ class Discovery:
 
     def _wait_for_target(self) -> None:
         if self._patience is None:
-            self._patience = self.loop.call_later(TARGET_PATIENCE, self._give_up)
+            seconds = TARGET_PATIENCE if self._tasks else min(LONE_PATIENCE, TARGET_PATIENCE)
+            self._patience = self.loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
         if self._end.done() or self._acting:
