@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from typing_extensions import Unpack
+
+from stepserve_core import Function, Inngest
 from stepserve_core._protocol import Request, Response
-from stepserve_core.handler import Handler
+from stepserve_core._streaming import AsyncStream
+from stepserve_core.handler import Handler, MountOptions
+
+FRAMEWORK = "asgi"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[MountOptions]) -> ASGIApp:
+    """Return an ASGI application that serves `functions` wherever it is mounted; see `Handler` for the options."""
+    return ASGIApp(Handler(client, functions, framework=FRAMEWORK, **options))
 
 
 class ASGIApp:
@@ -23,12 +35,14 @@ class ASGIApp:
         self._raw_request = raw_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request. A server that tries out whether the app wants lifespan events hears no."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"stepserve serves http, not {scope['type']}")
         body = await _read_body(receive)
         if body is None:
             return  # the client went away before its request was complete
         request = request_from(scope, body, self._raw_request(scope))
-        await _send_response(await self._handler.ahandle(request), send)
+        await _send_response(await self._handler.astream(request), send)
 
 
 def request_from(scope: Scope, body: bytes, raw: object) -> Request:
@@ -71,8 +85,15 @@ async def _read_body(receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _send_response(response: Response, send: Send) -> None:
+async def _send_response(response: Response | AsyncStream, send: Send) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    if isinstance(response, AsyncStream):
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        async with contextlib.aclosing(response.chunks) as chunks:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
     headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import fastapi
+import fastapi.responses
 from starlette.routing import Route
+from typing_extensions import Unpack
 
 from stepserve.asgi import ASGIApp, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import Handler, resolve_path
+from stepserve_core._streaming import AsyncStream
+from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
 
 FRAMEWORK = "fast_api"
-_METHODS = ["GET", "POST", "PUT"]
 
 
 def serve(
@@ -25,47 +27,27 @@ def serve(
     client: Inngest,
     functions: Sequence[Function[Any]],
     *,
-    enable_unauthed_sync: bool | None = None,
     include_in_schema: bool = False,
-    public_path: str | None = None,
-    serve_origin: str | None = None,
-    serve_path: str | None = None,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
-    handler = Handler(
-        client,
-        functions,
-        framework=FRAMEWORK,
-        enable_unauthed_sync=enable_unauthed_sync,
-        public_path=public_path,
-        serve_origin=serve_origin,
-        serve_path=serve_path,
-    )
-    _add(app.router, resolve_path(serve_path), handler, client, include_in_schema)
+    handler = Handler(client, functions, framework=FRAMEWORK, **options)
+    _add(app.router, resolve_path(options.get("serve_path")), handler, client, include_in_schema)
 
 
 def router(
     client: Inngest,
     functions: Sequence[Function[Any]],
     *,
-    enable_unauthed_sync: bool | None = None,
+    path: str = DEFAULT_PATH,
     include_in_schema: bool = False,
-    public_path: str | None = None,
-    serve_origin: str | None = None,
-    path: str = "/api/inngest",
+    **options: Unpack[MountOptions],
 ) -> fastapi.APIRouter:
     """Return a router that serves `functions` at `path` below its prefix; see `Handler` for the options.
 
     `app.include_router(router(client, functions), prefix="/internal")`
     """
-    handler = Handler(
-        client,
-        functions,
-        framework=FRAMEWORK,
-        enable_unauthed_sync=enable_unauthed_sync,
-        public_path=public_path,
-        serve_origin=serve_origin,
-    )
+    handler = Handler(client, functions, framework=FRAMEWORK, **options)
     made = fastapi.APIRouter()
     _add(made, path, handler, client, include_in_schema)
     return made
@@ -75,13 +57,15 @@ def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest
     name = f"stepserve_{client.app_id}"
     if not include_in_schema:
         app = ASGIApp(handler, raw_request=fastapi.Request)
-        target.routes.append(Route(path, app, methods=_METHODS, name=name, include_in_schema=False))
+        target.routes.append(Route(path, app, methods=METHODS, name=name, include_in_schema=False))
         return
 
     async def stepserve(request: fastapi.Request) -> fastapi.Response:
-        response = await handler.ahandle(request_from(request.scope, await request.body(), request))
+        response = await handler.astream(request_from(request.scope, await request.body(), request))
+        if isinstance(response, AsyncStream):
+            return fastapi.responses.StreamingResponse(response.chunks, response.status, response.headers)
         return fastapi.Response(response.body, response.status, response.headers)
 
-    for method in _METHODS:  # a route each: in the schema, the id of an operation must be unique
+    for method in METHODS:  # a route each: in the schema, the id of an operation must be unique
         operation_id = f"{name}_{method.lower()}"
         target.add_api_route(path, stepserve, methods=[method], name=name, operation_id=operation_id)

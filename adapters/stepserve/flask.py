@@ -10,63 +10,38 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flask
+from typing_extensions import Unpack
 
 from stepserve.wsgi import request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import Handler, resolve_path
+from stepserve_core._streaming import Stream
+from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
 
 FRAMEWORK = "flask"
-_METHODS = ["GET", "POST", "PUT"]
 
 
 def serve(
-    app: flask.Flask,
-    client: Inngest,
-    functions: Sequence[Function[Any]],
-    *,
-    enable_unauthed_sync: bool | None = None,
-    public_path: str | None = None,
-    serve_origin: str | None = None,
-    serve_path: str | None = None,
+    app: flask.Flask, client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[ServeOptions]
 ) -> None:
     """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
-    view = _view(
-        Handler(
-            client,
-            functions,
-            framework=FRAMEWORK,
-            enable_unauthed_sync=enable_unauthed_sync,
-            public_path=public_path,
-            serve_origin=serve_origin,
-            serve_path=serve_path,
-        )
-    )
-    app.add_url_rule(resolve_path(serve_path), _name(client), view, methods=_METHODS)
+    handler = Handler(client, functions, framework=FRAMEWORK, **options)
+    app.add_url_rule(resolve_path(options.get("serve_path")), _name(client), _view(handler), methods=METHODS)
 
 
 def blueprint(
     client: Inngest,
     functions: Sequence[Function[Any]],
     *,
-    enable_unauthed_sync: bool | None = None,
-    public_path: str | None = None,
-    serve_origin: str | None = None,
-    path: str = "/api/inngest",
+    path: str = DEFAULT_PATH,
+    **options: Unpack[MountOptions],
 ) -> flask.Blueprint:
     """Return a blueprint that serves `functions` at `path` below its prefix; see `Handler` for the options.
 
     `app.register_blueprint(blueprint(client, functions), url_prefix="/internal")`
     """
-    handler = Handler(
-        client,
-        functions,
-        framework=FRAMEWORK,
-        enable_unauthed_sync=enable_unauthed_sync,
-        public_path=public_path,
-        serve_origin=serve_origin,
-    )
+    handler = Handler(client, functions, framework=FRAMEWORK, **options)
     made = flask.Blueprint(_name(client), __name__)
-    made.add_url_rule(path, "serve", _view(handler), methods=_METHODS)
+    made.add_url_rule(path, "serve", _view(handler), methods=METHODS)
     return made
 
 
@@ -75,8 +50,9 @@ def _view(handler: Handler) -> Callable[[], flask.Response]:
         request = flask.request
         # The proxy stands for the request of this thread only; middleware may keep the object.
         raw = request._get_current_object()  # type: ignore[attr-defined]
-        response = handler.handle(request_from(request.environ, _read_body(request), raw))
-        return flask.Response(response.body, response.status, response.headers)
+        response = handler.stream(request_from(request.environ, _read_body(request), raw))
+        body = response.chunks if isinstance(response, Stream) else response.body
+        return flask.Response(body, response.status, response.headers)
 
     return view
 

@@ -1,12 +1,56 @@
-"""WSGI: requests from an environ. Every adapter of a WSGI framework begins here."""
+"""WSGI: requests from an environ, and an application for any WSGI server or framework.
+
+Every adapter of a WSGI framework begins here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from stepserve_core._protocol import Request
+from typing_extensions import Unpack
+
+from stepserve_core import Function, Inngest
+from stepserve_core._protocol import Request, Response
+from stepserve_core.handler import Handler, MountOptions
+
+FRAMEWORK = "wsgi"
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[MountOptions]) -> WSGIApp:
+    """Return a WSGI application that serves `functions` wherever it is mounted; see `Handler` for the options."""
+    return WSGIApp(Handler(client, functions, framework=FRAMEWORK, **options))
+
+
+class WSGIApp:
+    """A WSGI application that serves one handler at whatever path it is mounted."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        response = self._handler.stream(request_from(environ, read_body(environ), environ))
+        headers = list(response.headers.items())
+        if isinstance(response, Response):
+            headers.append(("content-length", str(len(response.body))))
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        return [response.body] if isinstance(response, Response) else response.chunks
+
+
+def read_body(environ: Mapping[str, Any]) -> bytes:
+    """Read the body of a request; a chunked one only from servers that mark its end."""
+    length = environ.get("CONTENT_LENGTH")
+    stream = environ["wsgi.input"]
+    if length:
+        body: bytes = stream.read(int(length))
+    else:
+        body = stream.read() if environ.get("wsgi.input_terminated") else b""
+    return body
 
 
 class EnvironHeaders:

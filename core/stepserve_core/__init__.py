@@ -35,6 +35,7 @@ from stepserve_core._middleware import (
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._serialize import PydanticSerializer, Serializer
 from stepserve_core._step import Step, StepSync
+from stepserve_core._streaming import Streaming
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
 from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
 
@@ -70,6 +71,7 @@ __all__ = [
     "StepError",
     "StepMemos",
     "StepSync",
+    "Streaming",
     "Throttle",
     "Timeouts",
     "TransformOutputResult",

@@ -20,7 +20,7 @@ from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
 
 if TYPE_CHECKING:
     import asyncio
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from stepserve_core._parallel import Discovery
 
@@ -204,11 +204,13 @@ class Threads:
         """Call `function` in a thread that sees the caller's context variables."""
         import asyncio  # noqa: PLC0415
 
-        workers = _max_workers()
-        if workers == 0:
+        if _max_workers() == 0:
             return function()
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._get(workers), context.run, function)
+        return await asyncio.wrap_future(self.submit(function))
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Begin to call `function` in a thread that sees the caller's context variables."""
+        return self._get(_max_workers() or None).submit(contextvars.copy_context().run, function)
 
     def _get(self, workers: int | None) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -218,6 +220,13 @@ class Threads:
                 if self._pool is None:
                     self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stepserve")
         return self._pool
+
+
+def start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin to run a coroutine on the running loop."""
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.get_running_loop().create_task(coroutine)
 
 
 class BackgroundLoop:

@@ -9,16 +9,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from stepserve_core import _failure, _protocol, _registration
+from stepserve_core import _failure, _protocol, _registration, _streaming
 from stepserve_core._call import Answer, ServedCall
 from stepserve_core._client import Inngest, is_unauthed_sync_enabled
 from stepserve_core._function import Function
 from stepserve_core._protocol import Request, Response
-from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync, threads
+from stepserve_core._runtime import (
+    AsyncRuntime,
+    Runtime,
+    SyncRuntime,
+    background_loop,
+    run_sync,
+    start_task,
+    threads,
+)
 from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import sign, verify
+from stepserve_core._streaming import AsyncStream, Stream, Streaming
 from stepserve_core.errors import (
     BodyInvalidError,
     ConfigurationError,
@@ -30,9 +39,25 @@ from stepserve_core.errors import (
 )
 
 DEFAULT_PATH = "/api/inngest"
+METHODS = ("GET", "POST", "PUT")
 NO_TARGET = "step"
 
 _SERVER_KINDS = ("cloud", "dev")
+
+
+class MountOptions(TypedDict, total=False):
+    """Options of `Handler` that every adapter hands on."""
+
+    enable_unauthed_sync: bool | None
+    public_path: str | None
+    serve_origin: str | None
+    streaming: Streaming | None
+
+
+class ServeOptions(MountOptions, total=False):
+    """Options of an adapter's `serve()`, which mounts at `serve_path`."""
+
+    serve_path: str | None
 
 
 class _Work(NamedTuple):
@@ -61,6 +86,8 @@ class Handler:
         public_path: the path to report, where a proxy changes it.
         serve_origin: the origin to report; else INNGEST_SERVE_ORIGIN, else that of the request.
         serve_path: the path where the app is mounted; else INNGEST_SERVE_PATH, else /api/inngest.
+        streaming: whether answers to calls are streamed, by adapters that call `stream` or `astream`; else
+            INNGEST_STREAMING, else not.
 
     Raises:
         SigningKeyMissingError: production mode without a signing key.
@@ -77,6 +104,7 @@ class Handler:
         public_path: str | None = None,
         serve_origin: str | None = None,
         serve_path: str | None = None,
+        streaming: Streaming | None = None,
     ) -> None:
         client.settings.require_signing_key()
         functions = list(functions)
@@ -90,6 +118,7 @@ class Handler:
         self._origin = serve_origin or os.environ.get("INNGEST_SERVE_ORIGIN") or None
         self._path = public_path or serve_path or os.environ.get("INNGEST_SERVE_PATH") or None
         self._sync = _registration.SyncResponder(client, functions, framework)
+        self._streams = (streaming or _streaming_variable()) is Streaming.FORCE
         self._headers = {
             **client.headers,
             _protocol.EXPECTED_SERVER_KIND: client.settings.mode,
@@ -100,17 +129,39 @@ class Handler:
     def handle(self, request: Request) -> Response:
         """Serve a request, from a thread that may block."""
         started = time.perf_counter()
+        return self._finish(self._admit(request), started)
+
+    async def ahandle(self, request: Request) -> Response:
+        """Serve a request, from an event loop; sync functions run in a thread."""
+        started = time.perf_counter()
+        return await self._afinish(self._admit(request), started)
+
+    def stream(self, request: Request) -> Response | Stream:
+        """Serve a request as `handle` does, but stream the answer to a call if streaming is on."""
+        started = time.perf_counter()
         work = self._admit(request)
+        if not self._streams or work.is_async is None:
+            return self._finish(work, started)
+        chunks = _streaming.chunks(threads.submit(lambda: self._finish(work, started)))
+        return Stream(_streaming.STATUS, self._headers, chunks)
+
+    async def astream(self, request: Request) -> Response | AsyncStream:
+        """Serve a request as `ahandle` does, but stream the answer to a call if streaming is on."""
+        started = time.perf_counter()
+        work = self._admit(request)
+        if not self._streams or work.is_async is None:
+            return await self._afinish(work, started)
+        chunks = _streaming.achunks(start_task(self._afinish(work, started)))
+        return AsyncStream(_streaming.STATUS, self._headers, chunks)
+
+    def _finish(self, work: _Work, started: float) -> Response:
         if work.is_async:
             answer = background_loop.run(lambda: self._serve(work, AsyncRuntime()))
         else:
             answer = run_sync(self._serve(work, SyncRuntime()))
         return self._respond(answer, work.key, started)
 
-    async def ahandle(self, request: Request) -> Response:
-        """Serve a request, from an event loop; sync functions run in a thread."""
-        started = time.perf_counter()
-        work = self._admit(request)
+    async def _afinish(self, work: _Work, started: float) -> Response:
         if work.is_async is False:
             answer = await threads.run(lambda: run_sync(self._serve(work, SyncRuntime())))
         else:
@@ -263,6 +314,13 @@ def resolve_path(serve_path: str | None) -> str:
     """Return the path at which an adapter mounts the app (1.5)."""
     path = serve_path or os.environ.get("INNGEST_SERVE_PATH") or DEFAULT_PATH
     return path if path.startswith("/") else f"/{path}"
+
+
+def _streaming_variable() -> Streaming | None:
+    text = os.environ.get("INNGEST_STREAMING", "").strip().lower()
+    if text in ("force", "allow"):  # the two that other SDKs know
+        return Streaming.FORCE
+    return Streaming.DISABLE if text == "disable" else None
 
 
 def _by_id(functions: list[Function[Any]]) -> dict[str, _Served]:
