@@ -17,6 +17,9 @@ from tests.core.colours import Body, in_colour
 KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
 OTHER_KEY = "signkey-prod-12345678"
 EVENT = {"data": {"n": 1}, "id": "01HEVENT", "name": "shop/order", "ts": 1_700_000_000_123, "user": {}}
+HANGING = 20
+"""Seconds after which a call that does not come back fails its test."""
+
 TRIGGER = core.TriggerEvent(event="shop/order")
 
 
@@ -123,7 +126,7 @@ def serve(handler: Handler, request: Request, *, entry: str = "handle") -> Reply
 async def _clean_ahandle(handler: Handler, request: Request) -> Response:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    response = await handler.ahandle(request)
+    response = await asyncio.wait_for(handler.ahandle(request), HANGING)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:  # tasks of the user's own unwind one turn after the other, or end at their next step
         _, left = await asyncio.wait(left, timeout=1)
