@@ -51,7 +51,7 @@ def core(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Contract, adapter, executor, command line and demo tests, over real servers."""
     session.install("-e", ".[all]", *group("test"))
-    session.run("pytest", "tests", "--ignore=tests/core", *session.posargs)
+    session.run("pytest", "tests", "--ignore=tests/core", "--ignore=tests/wheel", *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])
