@@ -17,9 +17,14 @@ from tests.frameworks.harness import Harness
 
 HARNESSES = [
     # module below tests.frameworks, class, packages that it needs
+    ("asgi", "ASGIOnHypercorn", ("hypercorn",)),
+    ("asgi", "ASGIOnUvicorn", ("uvicorn",)),
+    ("fastapi", "FastAPIOnUvicorn", ("fastapi", "uvicorn")),
     ("flask", "FlaskOnWaitress", ("flask", "waitress")),
     ("flask", "FlaskOnWerkzeug", ("flask",)),
-    ("fastapi", "FastAPIOnUvicorn", ("fastapi", "uvicorn")),
+    ("starlette", "StarletteOnUvicorn", ("starlette", "uvicorn")),
+    ("wsgi", "WSGIOnGunicorn", ("gunicorn",)),
+    ("wsgi", "WSGIOnWaitress", ("waitress",)),
 ]
 
 Make = Callable[[Inngest], list[Function[Any]]]
@@ -73,7 +78,7 @@ def client(recorder: Recorder) -> Inngest:
 @pytest.fixture(scope="session")
 def app(harness: Harness, client: Inngest, make_functions: Make) -> Iterator[App]:
     """Return an app in production mode."""
-    with harness.mount(client, make_functions(client), before_request=_set_variable) as send:
+    with harness.mount(client, make_functions(client), before_request=set_variable) as send:
         yield App(send)
 
 
@@ -98,5 +103,6 @@ def make_client(recorder: Recorder, **arguments: Any) -> Inngest:
     return Inngest(**{**defaults, **arguments})
 
 
-def _set_variable() -> None:
+def set_variable() -> None:
+    """Set the context variable that functions read."""
     functions_sync.variable.set("set by the framework")

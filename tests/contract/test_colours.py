@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from stepserve import Inngest
+from stepserve_core import _runtime, handler
 from tests.contract import functions_async, functions_sync
+from tests.contract.gate import Gate
 from tests.contract.served import App
 from tests.frameworks.harness import Harness, Reply
 
-CALLS = 20
-
-
-class Gate:
-    """Where functions wait to be let go on."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
-        self.port: int = listener.getsockname()[1]
-        self._waiting: list[socket.socket] = []
-        self._lock = threading.Lock()
-        self._is_open = False
-        self.several_wait = threading.Event()
-
-    @classmethod
-    @contextlib.contextmanager
-    def closed(cls) -> Generator[Gate, None, None]:
-        """Give a gate through which nobody comes yet."""
-        with socket.create_server(("127.0.0.1", 0), backlog=CALLS) as listener:
-            gate = cls(listener)
-            thread = threading.Thread(target=gate._admit, daemon=True)
-            thread.start()
-            yield gate
-            gate.open()
-            # Shutting down wakes the thread that accepts.
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-    def _admit(self) -> None:
-        while True:
-            try:
-                waiting, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                if self._is_open:
-                    _let_go(waiting)
-                else:
-                    self._waiting.append(waiting)
-            if len(self._waiting) >= 2:
-                self.several_wait.set()
-
-    def open(self) -> None:
-        """Let everybody through from now on."""
-        with self._lock:
-            self._is_open = True
-            for waiting in self._waiting:
-                _let_go(waiting)
-            self._waiting.clear()
-
-
-def _let_go(waiting: socket.socket) -> None:
-    with waiting:
-        waiting.sendall(b"let through")
+CALLS = 50
 
 
 @contextlib.contextmanager
@@ -76,7 +23,7 @@ def _calls_that_wait(app: App, gate: Gate) -> Generator[list[Future[Reply]], Non
     with ThreadPoolExecutor(CALLS) as pool:
         calls = [pool.submit(app.call, "blocks", data={"gate": gate.port}) for _ in range(CALLS)]
         try:
-            assert gate.several_wait.wait(20), "calls do not run at the same time"
+            gate.wait_for(2)  # at the same time
             yield calls
         finally:
             gate.open()
@@ -91,8 +38,7 @@ def test_calls_run_at_the_same_time(app: App) -> None:
 
 
 def test_the_loop_is_free_while_functions_block(app: App, harness: Harness) -> None:
-    if not harness.CALLS_FROM_LOOP:
-        pytest.skip(f"{type(harness).__name__} has a thread for each call, and no loop to keep free")
+    _needs_loop(harness)
     with Gate.closed() as gate, _calls_that_wait(app, gate) as calls:
         inspected = app.request("GET")
 
@@ -109,6 +55,47 @@ def test_async_functions_share_one_loop(app: App) -> None:
     loops = {app.call("where").json() for _ in range(5)}
 
     assert len(loops) == 1
+
+
+@pytest.fixture
+def new_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what begins a pool of threads with a setting of INNGEST_THREAD_POOL_MAX_WORKERS."""
+
+    def begin(workers: str) -> None:
+        monkeypatch.setenv("INNGEST_THREAD_POOL_MAX_WORKERS", workers)
+        monkeypatch.setattr(handler, "threads", _runtime.Threads())
+
+    return begin
+
+
+@pytest.mark.parametrize("colour", ["def"], indirect=True)
+def test_one_worker_serves_one_call_at_a_time(app: App, harness: Harness, new_threads: Callable[[str], None]) -> None:
+    _needs_loop(harness)
+    new_threads("1")
+    with Gate.closed() as gate, ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(app.call, "blocks", data={"gate": gate.port}) for _ in range(3)]
+        for number in (1, 2, 3):
+            gate.wait_for(number)
+            answered = [app.request("GET").status for _ in range(5)]
+
+            assert (answered, gate.came) == ([200] * 5, number)
+            gate.let_one_go()
+        assert [call.result(20).json() for call in calls] == ["let through"] * 3
+
+
+@pytest.mark.parametrize("colour", ["def"], indirect=True)
+def test_without_workers_calls_are_served_in_place(
+    app: App, harness: Harness, new_threads: Callable[[str], None]
+) -> None:
+    _needs_loop(harness)
+    new_threads("0")
+
+    assert app.call("where").json() == "on a loop"
+
+
+def _needs_loop(harness: Harness) -> None:
+    if not harness.CALLS_FROM_LOOP:
+        pytest.skip(f"{type(harness).__name__} has a thread for each call, and no loop to keep free")
 
 
 @pytest.mark.parametrize("colour", ["def"], indirect=True)

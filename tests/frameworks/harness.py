@@ -10,7 +10,7 @@ import contextlib
 import http.client
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NamedTuple
 
@@ -43,6 +43,16 @@ class Sender:
 
     def __call__(self, method: str, path: str, body: Body = b"", headers: Headers = ()) -> Reply:
         """Send one request, and wait for the reply."""
+        with self.begin(method, path, body, headers) as connection:
+            response = connection.getresponse()
+            received = response.read()
+            return Reply(response.status, _by_name(response), received)
+
+    @contextlib.contextmanager
+    def begin(
+        self, method: str, path: str, body: Body = b"", headers: Headers = ()
+    ) -> Generator[http.client.HTTPConnection, None, None]:
+        """Send one request and give its connection, which closes at the end, answered or not."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             names_host = any(name == "host" for name, _ in headers)
@@ -56,9 +66,11 @@ class Sender:
             else:
                 connection.putheader("transfer-encoding", "chunked")
                 connection.endheaders(iter(body), encode_chunked=True)
-            response = connection.getresponse()
-            received = response.read()
-            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, received)
+            yield connection
+
+
+def _by_name(response: http.client.HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.getheaders()}
 
 
 class Harness(ABC):
@@ -70,8 +82,17 @@ class Harness(ABC):
     CALLS_FROM_LOOP: ClassVar[bool]
     """Whether requests are served on an event loop; then `def` functions run in threads of their own."""
 
-    STREAMS: ClassVar[bool] = False
-    """Whether a long call can be kept alive with bytes."""
+    STREAMS: ClassVar[bool] = True
+    """Whether a long call can be kept alive with bytes; otherwise `serve()` refuses `Streaming.FORCE`."""
+
+    DECODES_GZIP: ClassVar[bool] = False
+    """Whether the server or the framework unpacks bodies with `content-encoding: gzip` before the app sees them."""
+
+    FORWARDED_BY_DEFAULT: ClassVar[frozenset[str]] = frozenset()
+    """What the server believes of X-Forwarded-* headers from 127.0.0.1 unasked: of "proto", "host", "prefix"."""
+
+    FORWARDED_IF_TRUSTED: ClassVar[frozenset[str]] = frozenset()
+    """What `serve_behind_proxy` believes; empty: neither server nor framework can be told to trust a proxy."""
 
     HEADER_SEPARATOR: ClassVar[str | None] = None
     """What the server joins headers of the same name with; None: it keeps them apart, and the first counts."""
@@ -92,6 +113,18 @@ class Harness(ABC):
     @abstractmethod
     def serve(self, app: Any) -> AbstractContextManager[int]:
         """Serve an app on a free port of 127.0.0.1, and give the port."""
+
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> Mapping[str, Any]:
+        """Return apps that serve `functions` at `prefix` and the usual path, by the names of the ways to do that.
+
+        Such as a blueprint, a mounted app, SCRIPT_NAME or root_path. None at all: the framework knows no prefixes.
+        """
+        del prefix, client, functions
+        return {}
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve as `serve` does, but set up, as its users would do it, to trust a proxy at 127.0.0.1."""
+        raise NotImplementedError(f"{type(self).__name__} declares FORWARDED_IF_TRUSTED without serve_behind_proxy()")
 
     @contextlib.contextmanager
     def mount(
