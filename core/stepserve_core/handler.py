@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, TypedDict
 
 from stepserve_core import _failure, _protocol, _registration, _streaming
-from stepserve_core._call import Answer, ServedCall
+from stepserve_core._answer import Answer
+from stepserve_core._call import ServedCall
 from stepserve_core._client import Inngest, is_unauthed_sync_enabled
 from stepserve_core._function import Function
 from stepserve_core._protocol import Request, Response
@@ -300,7 +301,8 @@ class Handler:
         return Answer(error.status if isinstance(error, Error) else 500, encode_wire(body), {})
 
     def _respond(self, answer: Answer, key: str | None, started: float) -> Response:
-        timing = {_protocol.SERVER_TIMING: f"comm_handler;dur={int((time.perf_counter() - started) * 1000)}"}
+        whole = f"comm_handler;dur={int((time.perf_counter() - started) * 1000)}"
+        timing = {_protocol.SERVER_TIMING: ", ".join((whole, *answer.timing))}
         if answer.status in (401, 405):  # says nothing about the app to somebody who has not proved who they are (3.1)
             bare = {"content-type": "application/json", _protocol.SDK_HANDLED: "true", **timing}
             return Response(answer.status, {**answer.headers, **bare}, answer.body)

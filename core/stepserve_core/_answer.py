@@ -1,0 +1,105 @@
+"""From how a function ended to the answer: status, body, headers (protocol.md 5.5 to 5.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from stepserve_core import _durations, _failure, _protocol
+from stepserve_core._found import Report
+from stepserve_core._opcodes import Op, Opcode
+from stepserve_core._protocol import CallContext
+from stepserve_core._serialize import UNSET, encode_output, encode_wire
+from stepserve_core.errors import RetryAfterError, is_quiet, is_retriable
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+    from stepserve_core._function import Function
+
+
+class Answer(NamedTuple):
+    """What the handler sends: it adds the headers that every answer has."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    timing: tuple[str, ...] = ()
+    """Entries for the `server-timing` header."""
+
+
+class Outcome(NamedTuple):
+    """How the function ended: with reports, with an error, or with an output."""
+
+    reports: list[Report] | None = None
+    error: Exception | None = None
+    output: object = UNSET
+
+
+class Renderer:
+    """Writes the answers of one call, and logs the errors in them."""
+
+    def __init__(self, client: Inngest, function: Function[Any], ctx: CallContext) -> None:
+        self._client = client
+        self._function = function
+        self._ctx = ctx
+
+    def render(self, outcome: Outcome) -> Answer:
+        """Return the answer to how the function ended.
+
+        Raises:
+            OutputUnserializableError: JSON cannot carry an output; the message says whose, and where in it.
+        """
+        if outcome.reports is not None:
+            return self._render_reports(outcome.reports)
+        if outcome.error is not None:
+            return self.render_error(outcome.error)
+        output = self._serialize(outcome.output, self._function.output_type)
+        return Answer(200, encode_output(output, f"function {self._function.local_id!r}"), {})
+
+    def _render_reports(self, reports: list[Report]) -> Answer:
+        headers: dict[str, str] = {}
+        ops: list[Op] = []
+        for report in reports:
+            op = report.op
+            if report.error is not None:
+                op.error = _failure.to_wire(report.error)
+                if not is_retriable(report.error):
+                    headers[_protocol.NO_RETRY] = "true"
+                self._log(f"step {op.display_name!r} of function", report.error)
+            elif op.op == Opcode.STEP_RUN.value:
+                output = self._serialize(report.output, report.output_type)
+                op.data = msgspec.Raw(encode_output(output, f"step {op.display_name!r}"))
+            elif op.opts:
+                op.opts = msgspec.Raw(encode_output(op.opts, f"the data given to step {op.display_name!r}"))
+            ops.append(op)
+        return Answer(206, encode_wire(ops), headers)
+
+    def _serialize(self, output: object, output_type: object) -> object:
+        serializer = self._client.serializer
+        if serializer is None or output_type is UNSET:
+            return output
+        return serializer.serialize(output, output_type)
+
+    def render_error(self, error: Exception) -> Answer:
+        """Return the answer to an error of the function as a whole (5.5, 5.8)."""
+        headers: dict[str, str] = {}
+        if not is_retriable(error):
+            headers[_protocol.NO_RETRY] = "true"
+        if isinstance(error, RetryAfterError):
+            headers[_protocol.RETRY_AFTER] = _durations.to_iso(error.retry_after)
+        self._log("function", error)
+        return Answer(500, encode_wire(_failure.to_wire(error)), headers)
+
+    def _log(self, what: str, error: Exception) -> None:
+        if not is_quiet(error):
+            self._client.logger.error(
+                "%s %s failed (run %s, attempt %s): %s: %s",
+                what,
+                self._function.id,
+                self._ctx.run_id,
+                self._ctx.attempt,
+                type(error).__name__,
+                error,
+                exc_info=error,
+            )
