@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 from stepserve import Event, Inngest
-from tests.contract.recorder import Recorder
-from tests.contract.served import EVENT_KEY, App, step_id
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import EVENT_KEY, App, step_id
 
 
 def test_a_step_sends_events_and_remembers_their_ids(app: App, recorder: Recorder) -> None:

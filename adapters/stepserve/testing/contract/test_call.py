@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from stepserve.testing.contract.harness import Harness, Headers
+from stepserve.testing.contract.served import App, step_id
 from stepserve_core import _parallel
-from tests.contract.served import App, step_id
-from tests.frameworks.harness import Harness, Headers
 
 
 def _op(name: str, op: str = "StepRun", /, **fields: Any) -> dict[str, Any]:

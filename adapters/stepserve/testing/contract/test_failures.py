@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from tests.contract.served import App, step_id
+from stepserve.testing.contract.served import App, step_id
 
 
 def test_an_error_of_a_function_is_reported(app: App) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.contract.served import App, call_body, json_bytes, step_id
+from stepserve.testing.contract.served import App, call_body, json_bytes, step_id
 
 ODD = {
     "accents": "hällo, wörld",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from stepserve import Context, ContextSync, Inngest, TriggerEvent
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import App
-from tests.frameworks.harness import Harness
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import App
 
 TRIGGER = TriggerEvent(event="shop/tested")
 

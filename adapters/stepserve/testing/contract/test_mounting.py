@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from stepserve import Inngest, errors
-from tests.contract.conftest import Make
-from tests.contract.recorder import Recorder
-from tests.contract.served import APP_ID, App, call_body
-from tests.frameworks.harness import Harness
+from stepserve.testing.contract.fixtures import Make
+from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import APP_ID, App, call_body
 
 
 @pytest.mark.parametrize(

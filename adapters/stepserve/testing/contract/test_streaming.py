@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from stepserve import Inngest, Streaming, errors
+from stepserve.testing.contract.fixtures import Make, set_variable
+from stepserve.testing.contract.gate import Gate
+from stepserve.testing.contract.harness import Harness, Reply
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import PATH, SIGNATURE, App, StreamedApp, call_body, step_id, unwrapped
 from stepserve_core import _streaming
-from tests.contract.conftest import Make, set_variable
-from tests.contract.gate import Gate
-from tests.contract.recorder import Recorder
-from tests.contract.served import PATH, SIGNATURE, App, StreamedApp, call_body, step_id, unwrapped
-from tests.frameworks.harness import Harness, Reply
 
 MEGABYTES = 4 * 1024 * 1024
 CALL = "?fnId=shop-two-steps&stepId=step"
@@ -23,7 +24,7 @@ CALL = "?fnId=shop-two-steps&stepId=step"
 def streamed_app(harness: Harness, client: Inngest, make_functions: Make) -> Iterator[StreamedApp]:
     """Return an app in production mode that streams."""
     _needs_streaming(harness)
-    options = {"streaming": Streaming.FORCE}
+    options: dict[str, Any] = {"streaming": Streaming.FORCE}
     with harness.mount(client, make_functions(client), before_request=set_variable, **options) as send:
         yield StreamedApp(send)
 

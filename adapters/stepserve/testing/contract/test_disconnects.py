@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
 from stepserve import Inngest, Streaming
+from stepserve.testing.contract.fixtures import Make
+from stepserve.testing.contract.gate import Gate
+from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.served import App, StreamedApp
 from stepserve_core import _streaming
-from tests.contract.conftest import Make
-from tests.contract.gate import Gate
-from tests.contract.served import App, StreamedApp
-from tests.frameworks.harness import Harness
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -27,7 +28,7 @@ def test_a_server_may_hang_up_while_a_function_runs(
     if streamed and not harness.STREAMS:
         pytest.skip(f"{type(harness).__name__} declares that it cannot stream")
     monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
-    options = {"streaming": Streaming.FORCE} if streamed else {}
+    options: dict[str, Any] = {"streaming": Streaming.FORCE} if streamed else {}
     with Gate.closed() as gate:
         with harness.mount(client, make_functions(client), **options) as send:
             app = StreamedApp(send) if streamed else App(send)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from stepserve import Context, Event, Function, Inngest
-from tests.contract.functions_sync import _TRIGGER, _add, _error, _id, variable
+from stepserve.testing.contract.functions_sync import _TRIGGER, _add, _error, _id, variable
 
 
 def make(client: Inngest) -> list[Function[Any]]:

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.contract.conftest import Make, make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import FALLBACK_KEY, PATH, SIGNATURE, App, assert_signed, call_body, mac, sign
-from tests.frameworks.harness import Harness, Headers, Reply
+from stepserve.testing.contract.fixtures import Make, make_client
+from stepserve.testing.contract.harness import Harness, Headers, Reply
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import FALLBACK_KEY, PATH, SIGNATURE, App, assert_signed, call_body, mac, sign
 
 BODY = call_body(data={"payload": 1})
 CALL = PATH + "?fnId=shop-echo&stepId=step"

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from stepserve import Inngest
+from stepserve.testing.contract import functions_async, functions_sync
+from stepserve.testing.contract.gate import Gate
+from stepserve.testing.contract.harness import Harness, Reply
+from stepserve.testing.contract.served import App
 from stepserve_core import _runtime, handler
-from tests.contract import functions_async, functions_sync
-from tests.contract.gate import Gate
-from tests.contract.served import App
-from tests.frameworks.harness import Harness, Reply
 
 CALLS = 50
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Make, make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import (
+from stepserve.testing.contract.fixtures import Make, make_client
+from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import (
     FALLBACK_KEY,
     FALLBACK_KEY_HASH,
     KEY_HASH,
@@ -18,7 +19,6 @@ from tests.contract.served import (
     App,
     assert_signed,
 )
-from tests.frameworks.harness import Harness
 
 IN_BAND = ("x-inngest-sync-kind", "in_band")
 PUBLIC_URL = "https://example.com/inngest"
