@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from stepserve_core import Function, Inngest
 from stepserve_core._protocol import Request, Response
 from stepserve_core._streaming import AsyncStream
-from stepserve_core.handler import Handler, MountOptions
+from stepserve_core.handler import Handler, ServeOptions
 
 FRAMEWORK = "asgi"
 
@@ -22,8 +22,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[MountOptions]) -> ASGIApp:
-    """Return an ASGI application that serves `functions` wherever it is mounted; see `Handler` for the options."""
+def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[ServeOptions]) -> ASGIApp:
+    """Return an ASGI application that serves `functions` wherever it is mounted; see `Handler` for the options.
+
+    Its server or your router decides which paths lead to it; `serve_path` is only what it reports.
+    """
     return ASGIApp(Handler(client, functions, framework=FRAMEWORK, **options))
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import fastapi
 import fastapi.responses
-from starlette.routing import Route
 from typing_extensions import Unpack
 
-from stepserve.asgi import ASGIApp, request_from
+from stepserve.asgi import request_from
+from stepserve.starlette import route, route_name
 from stepserve_core import Function, Inngest
 from stepserve_core._streaming import AsyncStream
 from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
@@ -54,11 +54,10 @@ def router(
 
 
 def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest, include_in_schema: bool) -> None:
-    name = f"stepserve_{client.app_id}"
     if not include_in_schema:
-        app = ASGIApp(handler, raw_request=fastapi.Request)
-        target.routes.append(Route(path, app, methods=METHODS, name=name, include_in_schema=False))
+        target.routes.append(route(path, handler, client, raw_request=fastapi.Request))
         return
+    name = route_name(client)
 
     async def stepserve(request: fastapi.Request) -> fastapi.Response:
         response = await handler.astream(request_from(request.scope, await request.body(), request))

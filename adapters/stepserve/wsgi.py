@@ -14,15 +14,18 @@ from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
 from stepserve_core._protocol import Request, Response
-from stepserve_core.handler import Handler, MountOptions
+from stepserve_core.handler import Handler, ServeOptions
 
 FRAMEWORK = "wsgi"
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
-def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[MountOptions]) -> WSGIApp:
-    """Return a WSGI application that serves `functions` wherever it is mounted; see `Handler` for the options."""
+def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[ServeOptions]) -> WSGIApp:
+    """Return a WSGI application that serves `functions` wherever it is mounted; see `Handler` for the options.
+
+    Its server or your router decides which paths lead to it; `serve_path` is only what it reports.
+    """
     return WSGIApp(Handler(client, functions, framework=FRAMEWORK, **options))
 
 

@@ -10,8 +10,8 @@ import fastapi
 
 import stepserve.fastapi
 from stepserve import Function, Inngest
-from stepserve.asgi import Receive, Scope, Send
 from tests.frameworks import servers
+from tests.frameworks.asgi import BeforeRequest
 from tests.frameworks.harness import Harness
 
 
@@ -20,6 +20,8 @@ class FastAPIOnUvicorn(Harness):
 
     FRAMEWORK = "fast_api"
     CALLS_FROM_LOOP = True
+    FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
+    STREAMS = True
 
     def build(
         self,
@@ -39,16 +41,14 @@ class FastAPIOnUvicorn(Harness):
         """Serve with uvicorn."""
         return servers.uvicorn(app)
 
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
+        """Return a router below the prefix, and a whole app."""
+        routed = fastapi.FastAPI()
+        routed.include_router(stepserve.fastapi.router(client, functions), prefix=prefix)
+        mounted = fastapi.FastAPI()
+        mounted.mount(prefix, self.build(client, functions, None))
+        return {"router": routed, "mounted app": mounted}
 
-class BeforeRequest:
-    """ASGI middleware that calls a function before each request."""
-
-    def __init__(self, app: Callable[..., Any], before_request: Callable[[], None]) -> None:
-        self._app = app
-        self._before_request = before_request
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            self._before_request()
-        await self._app(scope, receive, send)
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve as usual: a proxy at 127.0.0.1 is trusted."""
+        return self.serve(app)

@@ -1,0 +1,41 @@
+"""Starlette on uvicorn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from starlette.applications import Starlette
+
+import stepserve.starlette
+from stepserve import Function, Inngest
+from tests.frameworks import servers
+from tests.frameworks.asgi import BeforeRequest
+from tests.frameworks.harness import Harness
+
+
+class StarletteOnUvicorn(Harness):
+    """Starlette on uvicorn."""
+
+    FRAMEWORK = "starlette"
+    CALLS_FROM_LOOP = True
+    STREAMS = True
+
+    def build(
+        self,
+        client: Inngest,
+        functions: Sequence[Function[Any]],
+        before_request: Callable[[], None] | None,
+        **options: Any,
+    ) -> Starlette:
+        """Return an app with the functions at the usual path."""
+        app = Starlette()
+        if before_request is not None:
+            app.add_middleware(BeforeRequest, before_request=before_request)
+        stepserve.starlette.serve(app, client, functions, **options)
+        return app
+
+    def serve(self, app: Any) -> AbstractContextManager[int]:
+        """Serve with uvicorn."""
+        return servers.uvicorn(app)
