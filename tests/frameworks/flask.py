@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import flask
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import stepserve.flask
 from stepserve import Function, Inngest
@@ -21,6 +24,7 @@ class FlaskOnWaitress(Harness):
     CALLS_FROM_LOOP = False
     HEADER_SEPARATOR = ", "
     ANSWERS_OPTIONS = True
+    FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
 
     def build(
         self,
@@ -40,12 +44,29 @@ class FlaskOnWaitress(Harness):
         """Serve with waitress."""
         return servers.waitress(app)
 
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
+        """Return a blueprint below the prefix, and a whole app."""
+        blueprints = flask.Flask("contract")
+        blueprints.register_blueprint(stepserve.flask.blueprint(client, functions), url_prefix=prefix)
+        whole = DispatcherMiddleware(NotFound(), {prefix: self.build(client, functions, None)})
+        return {"blueprint": blueprints, "SCRIPT_NAME": whole}
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve with the settings of waitress for this; without them, it takes the headers away."""
+        headers = {"x-forwarded-proto", "x-forwarded-host"}
+        return servers.waitress(app, trusted_proxy="127.0.0.1", trusted_proxy_headers=headers)
+
 
 class FlaskOnWerkzeug(FlaskOnWaitress):
     """Flask on Werkzeug's threaded server."""
 
     HEADER_SEPARATOR = ","
+    FORWARDED_IF_TRUSTED = frozenset({"proto", "host", "prefix"})
 
     def serve(self, app: Any) -> AbstractContextManager[int]:
         """Serve with Werkzeug."""
         return servers.werkzeug(app)
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve behind the middleware that Flask's documentation names for this."""
+        return self.serve(ProxyFix(app, x_proto=1, x_host=1, x_prefix=1))

@@ -14,12 +14,12 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def waitress(app: Any) -> Generator[int, None, None]:
-    """Serve a WSGI app with waitress."""
+def waitress(app: Any, **settings: Any) -> Generator[int, None, None]:
+    """Serve a WSGI app with waitress; `settings` are those of its `serve()`."""
     from waitress import wasyncore
     from waitress.server import create_server
 
-    server: Any = create_server(app, host="127.0.0.1", port=0, threads=8)
+    server: Any = create_server(app, host="127.0.0.1", port=0, threads=8, **settings)
     stopping = threading.Event()
 
     def run() -> None:

@@ -30,6 +30,7 @@ from stepserve.testing.contract.test_failures import *  # noqa: F403, E402
 from stepserve.testing.contract.test_inspection import *  # noqa: F403, E402
 from stepserve.testing.contract.test_misuse import *  # noqa: F403, E402
 from stepserve.testing.contract.test_mounting import *  # noqa: F403, E402
+from stepserve.testing.contract.test_proxies import *  # noqa: F403, E402
 from stepserve.testing.contract.test_refusals import *  # noqa: F403, E402
 from stepserve.testing.contract.test_sending import *  # noqa: F403, E402
 from stepserve.testing.contract.test_streaming import *  # noqa: F403, E402

@@ -123,7 +123,11 @@ class Harness(ABC):
         return {}
 
     def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
-        """Serve as `serve` does, but set up, as its users would do it, to trust a proxy at 127.0.0.1."""
+        """Serve as `serve` does, but set up, as its users would do it, to trust a proxy at 127.0.0.1.
+
+        By options of the server, or by the framework's own middleware around `app`.
+        """
+        del app
         raise NotImplementedError(f"{type(self).__name__} declares FORWARDED_IF_TRUSTED without serve_behind_proxy()")
 
     @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
 
-from stepserve.testing.contract.served import App, call_body, json_bytes, step_id
+from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.served import App, call_body, json_bytes, sign, step_id
 
 ODD = {
     "accents": "hällo, wörld",
@@ -49,6 +51,19 @@ def test_the_signature_is_checked_over_the_bytes_that_came(app: App) -> None:
     body = b"\n{" + spaces + call_body(data={"payload": "\u00e9"}).removeprefix(b"{") + spaces + b"\r\n"
 
     assert app.call("echo", body=body).json() == "é"
+
+
+def test_a_compressed_body_is_unpacked_where_the_server_does_that(app: App, harness: Harness) -> None:
+    plain = call_body(data={"payload": "é"})
+    packed = gzip.compress(plain)
+    signature = sign(plain if harness.DECODES_GZIP else packed)
+    headers = [("content-encoding", "gzip")]
+    reply = app.request("POST", packed, query="?fnId=shop-echo", headers=headers, signature=signature)
+
+    if harness.DECODES_GZIP:
+        assert (reply.status, reply.json()) == (200, "é")
+    else:
+        assert (reply.status, reply.json()["code"]) == (500, "body_invalid"), "declare DECODES_GZIP"
 
 
 @pytest.mark.parametrize("chunked", [False, True])

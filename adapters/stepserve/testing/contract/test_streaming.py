@@ -101,7 +101,7 @@ def test_a_streamed_error_says_whether_to_try_again(
 
 
 def test_odd_text_is_streamed_as_it_is(streamed_app: StreamedApp) -> None:
-    payload = {"text": 'é世😀\u2028\x00"\\{}', "list": [1.5, None, []]}
+    payload: dict[str, Any] = {"text": 'é世😀\u2028\x00"\\{}', "list": [1.5, None, []]}
 
     assert streamed_app.call("echo", data={"payload": payload}).json() == payload
 
