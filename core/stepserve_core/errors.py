@@ -16,8 +16,7 @@
     │   │   └── SigVerificationFailedError
     │   ├── BodyInvalidError
     │   ├── QueryParamMissingError
-    │   ├── FunctionNotFoundError
-    │   └── ServerKindMismatchError
+    │   └── FunctionNotFoundError
     ├── EventInvalidError              an event that cannot be sent
     ├── SendEventsError                the server took only some of the events, or none
     ├── RegistrationFailedError
@@ -161,13 +160,6 @@ class FunctionNotFoundError(RequestError):
     """No served function has this id."""
 
     code = "function_not_found"
-
-
-class ServerKindMismatchError(RequestError):
-    """A dev server reached an app in production mode, or the reverse."""
-
-    code = "server_kind_mismatch"
-    status = 400
 
 
 class EventInvalidError(Error, ValueError):
