@@ -18,6 +18,7 @@ class ASGIOnUvicorn(Harness):
 
     FRAMEWORK = "asgi"
     CALLS_FROM_LOOP = True
+    FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     STREAMS = True
 
     def build(
@@ -35,13 +36,35 @@ class ASGIOnUvicorn(Harness):
         """Serve with uvicorn."""
         return servers.uvicorn(app)
 
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
+        """Return the application as a router would call it."""
+        whole = self.build(client, functions, None)
+
+        async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+            await whole({**scope, "root_path": prefix}, receive, send)
+
+        return {"root_path": mounted}
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve as usual: a proxy at 127.0.0.1 is trusted."""
+        return self.serve(app)
+
 
 class ASGIOnHypercorn(ASGIOnUvicorn):
     """The bare application on hypercorn."""
 
+    FORWARDED_BY_DEFAULT = frozenset()
+    FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
+
     def serve(self, app: Any) -> AbstractContextManager[int]:
         """Serve with hypercorn."""
         return servers.hypercorn(app)
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve behind hypercorn's own middleware for this."""
+        from hypercorn.middleware import ProxyFixMiddleware
+
+        return self.serve(ProxyFixMiddleware(app, mode="legacy", trusted_hops=1))
 
 
 class BeforeRequest:

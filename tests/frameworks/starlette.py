@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import stepserve.starlette
 from stepserve import Function, Inngest
@@ -20,6 +21,7 @@ class StarletteOnUvicorn(Harness):
 
     FRAMEWORK = "starlette"
     CALLS_FROM_LOOP = True
+    FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     STREAMS = True
 
     def build(
@@ -39,3 +41,13 @@ class StarletteOnUvicorn(Harness):
     def serve(self, app: Any) -> AbstractContextManager[int]:
         """Serve with uvicorn."""
         return servers.uvicorn(app)
+
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
+        """Return mounted routes, and a mounted app."""
+        routed = Starlette(routes=[Mount(prefix, routes=stepserve.starlette.routes(client, functions))])
+        mounted = Starlette(routes=[Mount(prefix, self.build(client, functions, None))])
+        return {"routes": routed, "mounted app": mounted}
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve as usual: a proxy at 127.0.0.1 is trusted."""
+        return self.serve(app)

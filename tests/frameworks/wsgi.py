@@ -20,6 +20,7 @@ class WSGIOnWaitress(Harness):
     CALLS_FROM_LOOP = False
     STREAMS = True
     HEADER_SEPARATOR = ", "
+    FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
 
     def build(
         self,
@@ -36,15 +37,36 @@ class WSGIOnWaitress(Harness):
         """Serve with waitress."""
         return servers.waitress(app)
 
+    def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
+        """Return the application as a router would call it."""
+        whole = self.build(client, functions, None)
+
+        def mounted(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            path = environ["PATH_INFO"].removeprefix(prefix)
+            answer: Iterable[bytes] = whole({**environ, "SCRIPT_NAME": prefix, "PATH_INFO": path}, start_response)
+            return answer
+
+        return {"SCRIPT_NAME": mounted}
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve with the settings of waitress for this."""
+        headers = {"x-forwarded-proto", "x-forwarded-host"}
+        return servers.waitress(app, trusted_proxy="127.0.0.1", trusted_proxy_headers=headers)
+
 
 class WSGIOnGunicorn(WSGIOnWaitress):
     """The bare application on a threaded worker of gunicorn."""
 
     HEADER_SEPARATOR = ","
+    FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by gunicorn's --forwarded-allow-ips
 
     def serve(self, app: Any) -> AbstractContextManager[int]:
         """Serve with gunicorn."""
         return servers.gunicorn(app)
+
+    def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
+        """Serve as usual: a proxy at 127.0.0.1 is trusted."""
+        return self.serve(app)
 
 
 class BeforeRequest:
