@@ -8,29 +8,12 @@ import contextlib
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+from stepserve.testing.servers import in_thread, uvicorn, waitress
 
-@contextlib.contextmanager
-def waitress(app: Any, **settings: Any) -> Generator[int, None, None]:
-    """Serve a WSGI app with waitress; `settings` are those of its `serve()`."""
-    from waitress import wasyncore
-    from waitress.server import create_server
-
-    server: Any = create_server(app, host="127.0.0.1", port=0, threads=8, **settings)
-    stopping = threading.Event()
-
-    def run() -> None:
-        # What server.run() does, but in turns: it knows no way to be stopped from another thread.
-        while not stopping.is_set():
-            wasyncore.loop(timeout=0.02, map=server._map, count=1)
-
-    with _thread(run, stopping.set):
-        yield server.effective_port
-    server.task_dispatcher.shutdown()
-    wasyncore.close_all(server._map)
+__all__ = ["asyncio_thread", "gunicorn", "hypercorn", "in_thread", "uvicorn", "waitress", "werkzeug"]
 
 
 @contextlib.contextmanager
@@ -39,24 +22,11 @@ def werkzeug(app: Any) -> Generator[int, None, None]:
     from werkzeug.serving import make_server
 
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    with contextlib.closing(server.socket), _thread(lambda: server.serve_forever(poll_interval=0.02), server.shutdown):
+    with (
+        contextlib.closing(server.socket),
+        in_thread(lambda: server.serve_forever(poll_interval=0.02), server.shutdown),
+    ):
         yield server.server_port
-
-
-@contextlib.contextmanager
-def uvicorn(app: Any) -> Generator[int, None, None]:
-    """Serve an ASGI app with uvicorn."""
-    from uvicorn import Config, Server
-
-    server = Server(Config(app, ws="none", log_config=None, timeout_graceful_shutdown=5))
-    # Connections wait in the backlog until the app has started.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def stop() -> None:
-            server.should_exit = True
-
-        with _thread(lambda: server.run(sockets=[listener]), stop):
-            yield listener.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -99,7 +69,7 @@ def gunicorn(app: Any) -> Generator[int, None, None]:
     config: Config = application.cfg
     with socket.create_server(("127.0.0.1", 0)) as listener:
         worker = Worker(0, os.getppid(), [listener], application, 30, config, Logger(config))
-        with _thread(worker.init_process, lambda: worker.handle_exit(signal.SIGTERM, None)):
+        with in_thread(worker.init_process, lambda: worker.handle_exit(signal.SIGTERM, None)):
             yield listener.getsockname()[1]
         worker.tmp.close()
         for end in worker.PIPE:
@@ -120,17 +90,5 @@ def asyncio_thread(run: Callable[[asyncio.Event], Coroutine[Any, Any, object]]) 
         loop, stopping = started.result(10)
         loop.call_soon_threadsafe(stopping.set)
 
-    with _thread(lambda: asyncio.run(main()), stop):
+    with in_thread(lambda: asyncio.run(main()), stop):
         yield
-
-
-@contextlib.contextmanager
-def _thread(run: Callable[[], object], stop: Callable[[], object]) -> Generator[None, None, None]:
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop()
-        thread.join(10)
-        assert not thread.is_alive(), "the server does not stop"
