@@ -17,6 +17,9 @@ HARNESSES = [
     # module below tests.frameworks, class, packages that it needs
     ("asgi", "ASGIOnHypercorn", ("hypercorn",)),
     ("asgi", "ASGIOnUvicorn", ("uvicorn",)),
+    ("django", "DjangoOnGunicorn", ("django", "gunicorn")),
+    ("django", "DjangoOnUvicorn", ("django", "uvicorn")),
+    ("django", "DjangoOnWaitress", ("django", "waitress")),
     ("fastapi", "FastAPIOnUvicorn", ("fastapi", "uvicorn")),
     ("flask", "FlaskOnWaitress", ("flask", "waitress")),
     ("flask", "FlaskOnWerkzeug", ("flask",)),
