@@ -15,15 +15,24 @@ __all__ = ["Make", "make_client"]
 
 HARNESSES = [
     # module below tests.frameworks, class, packages that it needs
+    ("aiohttp", "Aiohttp", ("aiohttp",)),
     ("asgi", "ASGIOnHypercorn", ("hypercorn",)),
     ("asgi", "ASGIOnUvicorn", ("uvicorn",)),
     ("django", "DjangoOnGunicorn", ("django", "gunicorn")),
     ("django", "DjangoOnUvicorn", ("django", "uvicorn")),
     ("django", "DjangoOnWaitress", ("django", "waitress")),
+    ("falcon", "FalconOnGunicorn", ("falcon", "gunicorn")),
+    ("falcon", "FalconOnUvicorn", ("falcon", "uvicorn")),
+    ("falcon", "FalconOnWaitress", ("falcon", "waitress")),
     ("fastapi", "FastAPIOnUvicorn", ("fastapi", "uvicorn")),
     ("flask", "FlaskOnWaitress", ("flask", "waitress")),
     ("flask", "FlaskOnWerkzeug", ("flask",)),
+    ("litestar", "LitestarOnUvicorn", ("litestar", "uvicorn")),
+    ("quart", "QuartOnHypercorn", ("quart", "hypercorn")),
+    ("quart", "QuartOnUvicorn", ("quart", "uvicorn")),
+    ("sanic", "SanicOnItself", ("sanic",)),
     ("starlette", "StarletteOnUvicorn", ("starlette", "uvicorn")),
+    ("tornado", "Tornado", ("tornado",)),
     ("wsgi", "WSGIOnGunicorn", ("gunicorn",)),
     ("wsgi", "WSGIOnWaitress", ("waitress",)),
 ]
