@@ -84,8 +84,8 @@ class Apps:
     def put_function(self, function_id: str, app_id: str, config: FunctionConfig) -> None:
         """Store a function; its version grows with each sync that changes the app."""
         self._execute(
-            "INSERT INTO functions (id, app_id, slug, config, version) VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (id)"
-            " DO UPDATE SET config = ?4, version = version + 1, archived_at = NULL",
+            "INSERT INTO functions (id, app_id, slug, config, version) VALUES (?, ?, ?, ?, 1) ON CONFLICT (id)"
+            " DO UPDATE SET config = excluded.config, version = version + 1, archived_at = NULL",
             (function_id, app_id, config.id, msgspec.json.encode(config)),
         )
 

@@ -126,10 +126,10 @@ class Queue:
     def put_back(self, item_id: str, generation: int, at: float, attempt: int, now: float) -> bool:
         """Let a leased item wait for its next attempt. Return False where the lease was lost."""
         updated = self._execute(
-            "UPDATE queue SET state = CASE WHEN ?1 <= ?2 THEN 1 ELSE 0 END,"
-            " rank = CASE WHEN ?1 <= ?2 THEN priority ELSE ?1 END, attempt = ?3, queued_at = max(?1, ?2)"
-            " WHERE id = ?4 AND generation = ?5 AND state = 2",
-            (at, now, attempt, item_id, generation),
+            "UPDATE queue SET state = CASE WHEN :at <= :now THEN 1 ELSE 0 END,"
+            " rank = CASE WHEN :at <= :now THEN priority ELSE :at END, attempt = :attempt, queued_at = max(:at, :now)"
+            " WHERE id = :id AND generation = :generation AND state = 2",
+            {"at": at, "now": now, "attempt": attempt, "id": item_id, "generation": generation},
         )
         return updated.rowcount > 0
 

@@ -126,8 +126,9 @@ class Runs:
     def reserve(self, key: str, run_id: str, now: float, expires_at: float) -> bool:
         """Take an idempotency key for a run. Return False where another run has it (executor.md 2.4)."""
         added = self._execute(
-            "INSERT INTO idempotency (key, run_id, expires_at) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (key) DO UPDATE SET run_id = ?2, expires_at = ?3 WHERE expires_at <= ?4",
+            "INSERT INTO idempotency (key, run_id, expires_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at"
+            " WHERE expires_at <= ?",
             (key, run_id, expires_at, now),
         )
         return added.rowcount > 0

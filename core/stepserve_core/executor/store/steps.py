@@ -64,8 +64,7 @@ class Steps:
         """Memoise an executed step, once. Return False where it had a memo; the first one stays (executor.md 5.4)."""
         saved = self._execute(
             "INSERT INTO steps (run_id, hash, name, op, status, races, attempt, queued_at, started_at, ended_at, memo,"
-            " position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
-            " (SELECT step_count FROM runs WHERE id = ?1))"
+            " position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT step_count FROM runs WHERE id = ?))"
             " ON CONFLICT (run_id, hash) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,"
             " queued_at = excluded.queued_at, started_at = excluded.started_at, ended_at = excluded.ended_at,"
             " memo = excluded.memo, position = excluded.position, races = max(races, excluded.races)"
@@ -82,6 +81,7 @@ class Steps:
                 timing.started_at,
                 timing.ended_at,
                 memo,
+                run_id,
             ),
         )
         return self._count(run_id, memo, saved.rowcount > 0)
