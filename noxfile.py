@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, as we see them and as a user's program sees them."""
-    session.install("-e", ".[all]", *group("types"), *group("test"))
+    session.install("-e", ".[all]", *group("types"), *group("test"), *group("servers"))
     session.run("mypy", *TYPED)
     session.run("pyright")
 
@@ -49,9 +49,21 @@ def core(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Contract, adapter, executor, command line and demo tests, over real servers."""
-    session.install("-e", ".[all]", *group("test"))
-    session.run("pytest", "tests", "--ignore=tests/core", "--ignore=tests/wheel", *session.posargs)
+    """Executor, command line, demo and what is special to one adapter, over real servers."""
+    session.install("-e", ".[all]", *group("test"), *group("servers"))
+    apart = ("core", "contract", "wheel")
+    session.run("pytest", "tests", *[f"--ignore=tests/{name}" for name in apart], *session.posargs)
+
+
+@nox.session(python=[PYTHONS[0], PYTHONS[-1]])
+def contract(session: nox.Session) -> None:
+    """One contract over every framework, each on the server that its users run, and both colours of functions.
+
+    The oldest Python runs it over three frameworks only, for the sake of time.
+    """
+    session.install("-e", ".[all]", *group("test"), *group("servers"))
+    some = ["-k", "Django or FastAPI or Flask"] if session.python == PYTHONS[0] else []
+    session.run("pytest", "tests/contract", *(session.posargs or some))
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])
