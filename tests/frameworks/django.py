@@ -25,12 +25,17 @@ from stepserve.wsgi import StartResponse
 from tests.frameworks import servers
 from tests.frameworks.harness import Harness
 
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
+
+DATABASES = ("default", "archive")
 
 if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        # Tests that need a database put a file in the place of the name.
+        DATABASES={alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"} for alias in DATABASES},
+        INSTALLED_APPS=INSTALLED_APPS,
         MIDDLEWARE=MIDDLEWARE,
         ROOT_URLCONF=(),
         SECRET_KEY="not a secret",
