@@ -1,0 +1,60 @@
+"""Durable functions in a Pyramid application.
+
+In development, without keys (two terminals):
+
+    stepserve dev -u http://127.0.0.1:8000/api/inngest
+    INNGEST_DEV=1 python examples/pyramid/app.py
+
+In production set INNGEST_SIGNING_KEY, INNGEST_EVENT_KEY and, for a server of your own, INNGEST_BASE_URL;
+leave INNGEST_DEV away. HOST and PORT say where to listen. Then place an order:
+
+    curl http://127.0.0.1:8000/orders -H 'content-type: application/json' -d '{"order_id": "A-1"}'
+"""
+
+import asyncio
+import os
+from typing import Any
+
+import pyramid.config  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs] # Pyramid has no types
+import waitress
+
+import stepserve.pyramid
+from stepserve import Context, ContextSync, Event, Inngest, TriggerEvent
+
+client = Inngest(app_id="pyramid-shop")
+
+
+@client.create_function(fn_id="process-order", trigger=TriggerEvent(event="shop/order.created"))
+def process_order(ctx: ContextSync) -> dict[str, str]:
+    """Each step runs once, whatever happens between them."""
+    order_id = ctx.event.data["order_id"]
+    charge = ctx.step.run("charge-card", lambda: f"charged {order_id}")
+    ctx.step.sleep("cooling-off", "1s")
+    ctx.step.send_event("announce", Event(name="shop/order.completed", data=ctx.event.data))
+    return {"order_id": order_id, "charge": charge}
+
+
+async def thank(order_id: str) -> str:
+    await asyncio.sleep(0.05)  # stands for an HTTP call
+    return f"thanked the customer of {order_id}"
+
+
+@client.create_function(fn_id="order-completed", trigger=TriggerEvent(event="shop/order.completed"))
+async def order_completed(ctx: Context) -> str:
+    """`async def` works here too."""
+    return await ctx.step.run("thank-customer", thank, ctx.event.data["order_id"])
+
+
+def place_order(request: Any) -> dict[str, list[str]]:
+    """An ordinary view: it sends an event and answers at once; the rest happens in `process_order`."""
+    return {"events": client.send_sync(Event(name="shop/order.created", data=request.json_body))}
+
+
+config = pyramid.config.Configurator()
+config.add_route("orders", "/orders")
+config.add_view(place_order, route_name="orders", request_method="POST", renderer="json")
+stepserve.pyramid.serve(config, client, [process_order, order_completed])
+app = config.make_wsgi_app()
+
+if __name__ == "__main__":
+    waitress.serve(app, host=os.environ.get("HOST", "127.0.0.1"), port=int(os.environ.get("PORT", "8000")))
