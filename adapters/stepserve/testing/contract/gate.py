@@ -31,11 +31,13 @@ class Gate:
             gate = cls(listener)
             thread = threading.Thread(target=gate._admit, daemon=True)
             thread.start()
-            yield gate
-            gate.open()
-            # Shutting down wakes the thread that accepts.
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+            try:
+                yield gate
+            finally:
+                gate.open()
+                # Shutting down wakes the thread that accepts.
+                listener.shutdown(socket.SHUT_RDWR)
+                thread.join()
 
     def _admit(self) -> None:
         while True:

@@ -57,8 +57,8 @@ def test_a_call_that_takes_long_is_kept_alive(streamed_app: StreamedApp) -> None
 
 def _read(response: http.client.HTTPResponse, size: int) -> bytes:
     received = b""
-    while len(received) < size:
-        received += response.read(1)
+    while len(received) < size and (piece := response.read(1)):
+        received += piece
     return received
 
 
