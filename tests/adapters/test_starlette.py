@@ -1,0 +1,96 @@
+"""What is special to Starlette: mounted routes, names of routes, its own request object."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
+
+import stepserve.fast_api
+import stepserve.fastapi
+import stepserve.starlette
+from stepserve import Context, Function, Inngest, Middleware, TriggerEvent
+from tests.contract.conftest import make_client
+from tests.contract.recorder import Recorder
+from tests.contract.served import PATH, App
+from tests.frameworks import servers
+from tests.frameworks.harness import Sender
+
+
+@pytest.fixture
+def recorder() -> Generator[Recorder, None, None]:
+    """Return a server that apps register with."""
+    with Recorder.running() as running:
+        yield running
+
+
+def _answer(client: Inngest) -> Function[int]:
+    @client.create_function(fn_id="answer", trigger=TriggerEvent(event="shop/tested"))
+    async def function(ctx: Context) -> int:
+        return 42
+
+    return function
+
+
+@pytest.mark.parametrize("path", [PATH, "/jobs"])
+def test_routes_can_be_mounted_twice_deep(recorder: Recorder, path: str) -> None:
+    client = make_client(recorder)
+    inner = Mount("/inner", routes=stepserve.starlette.routes(client, [_answer(client)], path=path))
+    app = Starlette(routes=[Mount("/outer", routes=[inner])])
+    with servers.uvicorn(app) as port:
+        send = Sender(port)
+        answered = App(send, "/outer/inner" + path).call("answer")
+        send("PUT", "/outer/inner" + path)
+        above = send("GET", path)
+
+    assert answered.json() == 42
+    assert recorder.requests[0].json()["url"] == f"{send.origin}/outer/inner{path}"
+    assert above.status == 404
+
+
+def test_routes_take_the_options_of_serve(recorder: Recorder) -> None:
+    client = make_client(recorder)
+    routes = stepserve.starlette.routes(client, [_answer(client)], enable_unauthed_sync=False, public_path="/pub")
+    with servers.uvicorn(Starlette(routes=routes)) as port:
+        send = Sender(port)
+        unsigned, signed = send("PUT", PATH), App(send).request("PUT")
+
+    assert (unsigned.status, signed.status) == (401, 200)
+    assert recorder.requests[0].json()["url"] == send.origin + "/pub"
+
+
+def test_the_route_has_a_name(recorder: Recorder) -> None:
+    client = make_client(recorder)
+    app = Starlette()
+    stepserve.starlette.serve(app, client, [_answer(client)])
+
+    assert app.url_path_for("stepserve_shop") == PATH
+
+
+def test_middleware_is_given_the_request_of_starlette(recorder: Recorder) -> None:
+    seen: list[object] = []
+
+    class Keeps(Middleware):
+        def before_response(self) -> None:
+            seen.append(self.raw_request)
+
+    client = make_client(recorder, middleware=[Keeps])
+    app = Starlette()
+    stepserve.starlette.serve(app, client, [_answer(client)])
+    with servers.uvicorn(app) as port:
+        App(Sender(port)).call("answer")
+    (raw,) = seen
+
+    assert type(raw) is Request
+    assert raw.url.path == PATH
+    assert raw.app is app
+
+
+def test_fastapi_has_its_official_name_too() -> None:
+    names = ("FRAMEWORK", "router", "serve")
+
+    assert [getattr(stepserve.fast_api, name) for name in names] == [getattr(stepserve.fastapi, name) for name in names]
+    assert stepserve.fast_api.FRAMEWORK == "fast_api"
