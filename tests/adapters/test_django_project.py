@@ -239,7 +239,9 @@ def test_functions_of_another_app_are_found(recorder: Recorder, write: Write) ->
     write("urls", URLS)
     with _project(_settings(recorder), ROOT_URLCONF="shop_app.urls"):
         problems = _problems()
+        served = [function.id for function in discovered_functions()]
 
+    assert served == ["shop-charge"]
     assert problems == [("stepserve.W002", "urls() serves the app 'shop', and so leaves out: other-stray.")]
 
 
