@@ -34,7 +34,9 @@ from benchmarks.sdk.rows.send import send_rows  # noqa: E402 - same
 from benchmarks.sdk.subjects import SUBJECTS  # noqa: E402 - same
 from benchmarks.sdk.table import Row, render  # noqa: E402 - same
 
-ROWS: dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]] = {
+Rows = dict[str, Callable[[tuple[str, ...], int], Iterator[Row]]]
+
+ROWS: Rows = {
     "calls": memo_rows,
     "bodies": event_rows,
     "refused": refused_rows,
@@ -58,14 +60,14 @@ DISTRIBUTIONS = (
 )
 
 
-def main() -> None:
-    """Measure the rows that were asked for and print them."""
-    options = _options()
+def main(known: Rows = ROWS, description: str = str(__doc__)) -> None:
+    """Measure those of the known rows that were asked for, and print them."""
+    options = _options(known, description)
     started = time.perf_counter()
     rows: list[Row] = []
     for name in options.rows:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += ROWS[name](options.subjects, options.rounds)
+        rows += known[name](options.subjects, options.rounds)
     machine = _machine()
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     print(f"medians of {options.rounds} interleaved rounds (slow subjects: fewer, at least 3); in brackets the best\n")
@@ -76,9 +78,9 @@ def main() -> None:
         options.json.write_text(json.dumps(measured, ensure_ascii=False, indent=1) + "\n")
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=_choices(tuple(ROWS)), default=tuple(ROWS))
+def _options(known: Rows, description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=_choices(tuple(known)), default=tuple(known))
     parser.add_argument("--subjects", type=_choices(SUBJECTS), default=SUBJECTS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)

@@ -78,11 +78,11 @@ def application(subject: str, framework: Framework, *, signed: bool) -> Any:
     app: Any
     if framework == "flask":
         app = flask.Flask("bench")
-        importlib.import_module(flask_module).serve(app, client, _functions(sdk, client, _SYNC_HANDLERS))
+        importlib.import_module(flask_module).serve(app, client, functions(sdk, client, SYNC_HANDLERS))
     else:
         app = fastapi.FastAPI()
-        handlers = _ASYNC_HANDLERS if framework == "fastapi" else _SYNC_HANDLERS
-        importlib.import_module(fastapi_module).serve(app, client, _functions(sdk, client, handlers))
+        handlers = ASYNC_HANDLERS if framework == "fastapi" else SYNC_HANDLERS
+        importlib.import_module(fastapi_module).serve(app, client, functions(sdk, client, handlers))
     return app
 
 
@@ -151,8 +151,8 @@ async def _async_gather(ctx: Any) -> object:
     return {"done": len(await asyncio.gather(*steps))}
 
 
-_SYNC_HANDLERS: Handlers = {"steps": _steps, "field": _field, "parallel": _parallel}
-_ASYNC_HANDLERS: Handlers = {
+SYNC_HANDLERS: Handlers = {"steps": _steps, "field": _field, "parallel": _parallel}
+ASYNC_HANDLERS: Handlers = {
     "steps": _async_steps,
     "field": _async_field,
     "parallel": _async_parallel,
@@ -160,7 +160,7 @@ _ASYNC_HANDLERS: Handlers = {
 }
 
 
-def _functions(sdk: Any, client: Any, handlers: Handlers) -> list[Any]:
+def functions(sdk: Any, client: Any, handlers: Handlers) -> list[Any]:
     """Define the measured functions, each triggered by its own event."""
     return [
         client.create_function(fn_id=name, trigger=sdk.TriggerEvent(event=f"bench/{name}"))(handler)
@@ -168,7 +168,7 @@ def _functions(sdk: Any, client: Any, handlers: Handlers) -> list[Any]:
     ]
 
 
-def _bare_answer(body: bytes, header: str | None, *, signed: bool) -> tuple[int, bytes, dict[str, str]]:
+def bare_answer(body: bytes, header: str | None, *, signed: bool) -> tuple[int, bytes, dict[str, str]]:
     """Do the least that any endpoint must do: check, parse, encode, sign."""
     if signed:
         sent_at = int((header or "t=0").partition("&")[0].removeprefix("t="))
@@ -185,7 +185,7 @@ def _bare_flask(*, signed: bool) -> flask.Flask:
     @app.post(SERVE_PATH)
     def call() -> flask.Response:
         header = flask.request.headers.get("x-inngest-signature")
-        status, body, headers = _bare_answer(flask.request.get_data(), header, signed=signed)
+        status, body, headers = bare_answer(flask.request.get_data(), header, signed=signed)
         return flask.Response(body, status, headers, content_type="application/json")
 
     return app
@@ -197,7 +197,7 @@ def _bare_fastapi(*, signed: bool) -> fastapi.FastAPI:
     @app.post(SERVE_PATH)
     async def call(request: fastapi.Request) -> fastapi.Response:
         header = request.headers.get("x-inngest-signature")
-        status, body, headers = _bare_answer(await request.body(), header, signed=signed)
+        status, body, headers = bare_answer(await request.body(), header, signed=signed)
         return fastapi.Response(body, status, headers, "application/json")
 
     return app

@@ -33,9 +33,9 @@ def memo_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
                     reached = count if status == 200 else count + 1
                     body = calls.call_body("bench/steps", calls.event_data(calls.EVENT_KB, reached), calls.memos(count))
                     request = calls.request("steps", body, signed=signed)
-                    check = _returned({"done": reached}) if status == 200 else _executed(f"step-{count}")
+                    check = returned({"done": reached}) if status == 200 else _executed(f"step-{count}")
                     what = f"{count:,} memos, {'function returns' if status == 200 else 'one step executed'} ({status})"
-                    yield Row(group, what, "µs", _measured(mounted, request, check, rounds, signed=signed), goal)
+                    yield Row(group, what, "µs", measured(mounted, request, check, rounds, signed=signed), goal)
 
 
 def event_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
@@ -47,8 +47,8 @@ def event_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
             body = calls.call_body("bench/field", data, {})
             what = f"event of {title} (body of {len(body) / 1e6:.3g} MB)"
             progress(f"{FRAMEWORK_TITLES[framework]}: {what}")
-            check = _returned({"last": calls.records(size)[-1]["id"]})
-            results = _measured(mounted, calls.request("field", body, signed=True), check, rounds, signed=True)
+            check = returned({"last": calls.records(size)[-1]["id"]})
+            results = measured(mounted, calls.request("field", body, signed=True), check, rounds, signed=True)
             goal = Goal(times_floor=1.0) if size == calls.EVENT_MB else None
             yield Row(f"signed call, {FRAMEWORK_TITLES[framework]}, by size: CPU per call", what, "ms", results, goal)
 
@@ -61,7 +61,7 @@ def refused_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
             body = calls.call_body("bench/field", calls.event_data(size, 0), {})
             request = calls.with_bad_signature(calls.request("field", body, signed=True))
             progress(f"refused, {FRAMEWORK_TITLES[framework]}: {title}")
-            results = _measured(mounted, request, lambda answer: answer.status == 401, rounds, signed=False)
+            results = measured(mounted, request, lambda answer: answer.status == 401, rounds, signed=False)
             goal = Goal(at_most=3.0) if title.startswith("4 MB") else None
             yield Row(
                 "refused call, bad signature: CPU per call",
@@ -81,7 +81,7 @@ def _failure(answer: Answer, *, expected: bool, signed: bool) -> Failure | None:
     return None
 
 
-def _measured(
+def measured(
     mounted: tuple[dict[str, Endpoint], dict[str, Failure]],
     request: Request,
     check: Check,
@@ -109,7 +109,7 @@ def _measured(
     return {**interleaved(cases, rounds), **results}
 
 
-def _returned(value: object) -> Check:
+def returned(value: object) -> Check:
     return lambda answer: answer.status == 200 and json.loads(answer.body) == value
 
 

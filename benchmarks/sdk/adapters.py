@@ -1,0 +1,293 @@
+"""The adapters of frameworks whose applications can be called in process, each with its bare route.
+
+Frameworks that only run on their own server (Tornado, aiohttp, Sanic, http.server) are not here: what they cost
+could only be measured together with that server.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.sdk.calls import SERVE_PATH
+from benchmarks.sdk.in_process import AsgiEndpoint, Endpoint, WsgiEndpoint
+from benchmarks.sdk.subjects import bare_answer
+
+CONTENT_TYPE = "application/json"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A framework: how to mount an SDK's functions in it, and the least that a route of it can do.
+
+    `module` is the adapter's name below the package; `official` the official package's, where it has one.
+    """
+
+    title: str
+    packages: tuple[str, ...]
+    is_async: bool
+    module: str
+    official: str | None
+    mount: Callable[[Any, Any, Any], Any]
+    bare: Callable[[], Any]
+
+    def endpoint(self, app: Any) -> Endpoint:
+        """Return what calls an application."""
+        return AsgiEndpoint(app) if self.is_async else WsgiEndpoint(app)
+
+
+def _itself(module: Any, client: Any, functions: Any) -> Any:
+    return module.serve(client, functions)
+
+
+def _bare_wsgi() -> Any:
+    def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        _, answer, headers = bare_answer(body, environ.get("HTTP_X_INNGEST_SIGNATURE"), signed=True)
+        start_response("200 OK", [("content-type", CONTENT_TYPE), *headers.items()])
+        return [answer]
+
+    return app
+
+
+def _bare_asgi() -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive()).get("more_body", False):
+            body += message["body"]
+        body += message["body"]
+        header = dict(scope["headers"])[b"x-inngest-signature"].decode()
+        _, answer, headers = bare_answer(body, header, signed=True)
+        raw = [(name.encode(), value.encode()) for name, value in {**headers, "content-type": CONTENT_TYPE}.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+def _mount_flask(module: Any, client: Any, functions: Any) -> Any:
+    import flask
+
+    app = flask.Flask("bench")
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_flask() -> Any:
+    import flask
+
+    app = flask.Flask("floor")
+
+    @app.post(SERVE_PATH)
+    def call() -> flask.Response:
+        request = flask.request
+        _, body, headers = bare_answer(request.get_data(), request.headers.get("x-inngest-signature"), signed=True)
+        return flask.Response(body, 200, headers, content_type=CONTENT_TYPE)
+
+    return app
+
+
+def _mount_quart(module: Any, client: Any, functions: Any) -> Any:
+    import quart
+
+    app = quart.Quart("bench")
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_quart() -> Any:
+    import quart
+
+    app = quart.Quart("floor")
+
+    @app.post(SERVE_PATH)
+    async def call() -> quart.Response:
+        header = quart.request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(await quart.request.get_data(), header, signed=True)
+        return quart.Response(body, 200, headers, content_type=CONTENT_TYPE)
+
+    return app
+
+
+def _mount_fastapi(module: Any, client: Any, functions: Any) -> Any:
+    import fastapi
+
+    app = fastapi.FastAPI()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_fastapi() -> Any:
+    import fastapi
+
+    app = fastapi.FastAPI()
+    app.post(SERVE_PATH)(_starlette_view())
+    return app
+
+
+def _mount_starlette(module: Any, client: Any, functions: Any) -> Any:
+    from starlette.applications import Starlette
+
+    app = Starlette()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_starlette() -> Any:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    return Starlette(routes=[Route(SERVE_PATH, _starlette_view(), methods=["POST"])])
+
+
+def _starlette_view() -> Any:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    async def call(request: Request) -> Response:
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(await request.body(), header, signed=True)
+        return Response(body, 200, headers, CONTENT_TYPE)
+
+    return call
+
+
+def _mount_bottle(module: Any, client: Any, functions: Any) -> Any:
+    import bottle
+
+    app = bottle.Bottle()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_bottle() -> Any:
+    import bottle
+
+    app = bottle.Bottle()
+
+    @app.post(SERVE_PATH)
+    def call() -> Any:
+        header = bottle.request.get_header("x-inngest-signature")
+        _, body, headers = bare_answer(bottle.request.body.read(), header, signed=True)
+        return bottle.HTTPResponse(body, 200, {**headers, "content-type": CONTENT_TYPE})
+
+    return app
+
+
+def _mount_falcon(module: Any, client: Any, functions: Any) -> Any:
+    import falcon
+
+    app = falcon.App()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_falcon() -> Any:
+    import falcon
+
+    class Resource:
+        def on_post(self, request: Any, response: Any) -> None:
+            header = request.get_header("x-inngest-signature")
+            _, response.data, headers = bare_answer(request.bounded_stream.read(), header, signed=True)
+            response.set_headers(headers)
+            response.content_type = CONTENT_TYPE
+
+    app = falcon.App()
+    app.add_route(SERVE_PATH, Resource())
+    return app
+
+
+def _mount_pyramid(module: Any, client: Any, functions: Any) -> Any:
+    from pyramid.config import Configurator
+
+    config = Configurator()
+    module.serve(config, client, functions)
+    return config.make_wsgi_app()
+
+
+def _bare_pyramid() -> Any:
+    from pyramid.config import Configurator
+    from pyramid.response import Response
+
+    def call(request: Any) -> Any:
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(request.body, header, signed=True)
+        return Response(body, 200, [*headers.items()], content_type=CONTENT_TYPE, charset=None)
+
+    config = Configurator()
+    config.add_route("call", SERVE_PATH)
+    config.add_view(call, route_name="call", request_method="POST")
+    return config.make_wsgi_app()
+
+
+def _mount_litestar(module: Any, client: Any, functions: Any) -> Any:
+    from litestar import Litestar
+
+    app = Litestar()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_litestar() -> Any:
+    from litestar import Litestar, Request, Response, post
+
+    async def call(request: Request[Any, Any, Any]) -> Response[bytes]:
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(await request.body(), header, signed=True)
+        return Response(body, status_code=200, headers=headers, media_type=CONTENT_TYPE)
+
+    return Litestar([post(SERVE_PATH)(call)])
+
+
+def _mount_django(module: Any, client: Any, functions: Any) -> Any:
+    _set_django_up()
+    return _django_app(module.serve(client, functions))
+
+
+def _bare_django() -> Any:
+    _set_django_up()
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import path
+
+    def call(request: HttpRequest) -> HttpResponse:
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(request.body, header, signed=True)
+        return HttpResponse(body, CONTENT_TYPE, headers=headers)
+
+    return _django_app(path(SERVE_PATH.removeprefix("/"), call))
+
+
+def _set_django_up() -> None:
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=[], ROOT_URLCONF=(), SECRET_KEY="bench")
+        django.setup()
+
+
+def _django_app(pattern: Any) -> Any:
+    from django.core.handlers.wsgi import WSGIHandler
+
+    class Handler(WSGIHandler):
+        urlconf = (pattern,)
+
+        def get_response(self, request: Any) -> Any:
+            request.urlconf = self.urlconf
+            return super().get_response(request)
+
+    return Handler()
+
+
+ADAPTERS = (
+    Adapter("WSGI", (), False, "wsgi", None, _itself, _bare_wsgi),
+    Adapter("Bottle", ("bottle",), False, "bottle", None, _mount_bottle, _bare_bottle),
+    Adapter("Django", ("django",), False, "django", "django", _mount_django, _bare_django),
+    Adapter("Falcon", ("falcon",), False, "falcon", None, _mount_falcon, _bare_falcon),
+    Adapter("Flask", ("flask",), False, "flask", "flask", _mount_flask, _bare_flask),
+    Adapter("Pyramid", ("pyramid",), False, "pyramid", None, _mount_pyramid, _bare_pyramid),
+    Adapter("ASGI", (), True, "asgi", None, _itself, _bare_asgi),
+    Adapter("FastAPI", ("fastapi",), True, "fastapi", "fast_api", _mount_fastapi, _bare_fastapi),
+    Adapter("Litestar", ("litestar",), True, "litestar", None, _mount_litestar, _bare_litestar),
+    Adapter("Quart", ("quart",), True, "quart", None, _mount_quart, _bare_quart),
+    Adapter("Starlette", ("starlette",), True, "starlette", None, _mount_starlette, _bare_starlette),
+)
