@@ -37,13 +37,16 @@ class ASGIOnUvicorn(Harness):
         return servers.uvicorn(app)
 
     def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
-        """Return the application as a router would call it."""
+        """Return the application as routers call it: with the whole path, as ASGI says, or with what is left of it."""
         whole = self.build(client, functions, None)
 
         async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
             await whole({**scope, "root_path": prefix}, receive, send)
 
-        return {"root_path": mounted}
+        async def cut_off(scope: Scope, receive: Receive, send: Send) -> None:
+            await mounted({**scope, "path": scope["path"].removeprefix(prefix)}, receive, send)
+
+        return {"root_path": mounted, "root_path, cut off": cut_off}
 
     def serve_behind_proxy(self, app: Any) -> AbstractContextManager[int]:
         """Serve as usual: a proxy at 127.0.0.1 is trusted."""

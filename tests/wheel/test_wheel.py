@@ -28,6 +28,9 @@ def test_the_wheel_holds_two_packages_and_nothing_else(names: list[str]) -> None
     [
         "stepserve/py.typed",
         "stepserve_core/py.typed",
+        "stepserve/testing/servers.py",
+        "stepserve/testing/contract/__init__.py",
+        "stepserve/testing/contract/test_call.py",
         "stepserve_core/demo/examples/flask/app.py",
         "stepserve_core/demo/examples/fastapi/app.py",
     ],
