@@ -27,7 +27,7 @@ def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
 
     def cloud_function(request: flask.Request) -> flask.Response:
-        # functions-framework reads the body again when all is done, so Flask has to keep it.
+        # Not straight from the server: functions-framework reads again when all is done, and would wait for ever.
         body = request.get_data()
         response = handler.stream(request_from(_seen_from_outside(request.environ), body, request))
         answer = response.chunks if isinstance(response, Stream) else response.body
