@@ -111,6 +111,7 @@ def test_every_version_of_http_is_served(
     status, _, rest = answer.partition(b"\r\n")
 
     assert status.split()[:2] == [base.protocol_version.encode(), b"201" if is_streamed else b"200"]
+    assert (b"\r\nconnection: close\r\n" in rest) is is_streamed  # else nothing would mark the end of a stream
     assert rest.partition(b"\r\n\r\n")[2].strip().startswith(b'{"body":"42",' if is_streamed else b"42")
 
 

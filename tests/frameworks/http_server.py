@@ -49,11 +49,15 @@ def _base(before_request: Callable[[], None] | None) -> type[BaseHTTPRequestHand
     return Base
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the default, 5, turns connections away when many calls come at once
+
+
 @contextlib.contextmanager
 def serve(request_handler: type[BaseHTTPRequestHandler]) -> Generator[int, None, None]:
     """Serve with a thread for each request."""
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), request_handler) as server,
+        _Server(("127.0.0.1", 0), request_handler) as server,
         servers.in_thread(lambda: server.serve_forever(poll_interval=0.02), server.shutdown),
     ):
         yield server.server_port
