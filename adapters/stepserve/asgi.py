@@ -38,7 +38,14 @@ class ASGIApp:
         self._raw_request = raw_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. A server that tries out whether the app wants lifespan events hears no."""
+        """Serve one request; there is nothing to start or stop.
+
+        Raises:
+            RuntimeError: what is asked for is neither HTTP nor lifespan.
+        """
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"stepserve serves http, not {scope['type']}")
         body = await _read_body(receive)
@@ -75,6 +82,13 @@ def _full_path(scope: Scope) -> str:
     joined: str = root_path + path
     was_cut_off = unquote((scope.get("raw_path") or b"").decode("latin-1")) == joined
     return joined if was_cut_off or not f"{path}/".startswith(f"{root_path}/") else path
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Agree to start and to stop: some hosts insist on the lifespan protocol."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _read_body(receive: Receive) -> bytes | None:
