@@ -55,12 +55,12 @@ class Sender:
         """Send one request and give its connection, which closes at the end, answered or not."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
-            names_host = any(name == "host" for name, _ in headers)
-            connection.putrequest(method, path, skip_accept_encoding=True, skip_host=names_host)
+            given = {name for name, _ in headers}
+            connection.putrequest(method, path, skip_accept_encoding=True, skip_host="host" in given)
             for name, value in headers:
                 connection.putheader(name, value)
             if isinstance(body, bytes):
-                if body or method in ("POST", "PUT"):
+                if (body or method in ("POST", "PUT")) and "content-length" not in given:
                     connection.putheader("content-length", str(len(body)))
                 connection.endheaders(body)
             else:
