@@ -6,11 +6,11 @@ One `Run` serves one call. It decides; the runtime acts and is the only one who 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
+from stepserve_core._colour import RunRuntime, Verdict, is_awaitable
 from stepserve_core._failure import sole_cause
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import (
@@ -30,49 +30,6 @@ from stepserve_core.errors import (
     StepOutsideFunctionError,
     StepUnexpectedError,
 )
-
-
-class Verdict(enum.Enum):
-    """What becomes of a step that has no memo."""
-
-    EXECUTE = "execute"
-    PLAN = "plan"
-
-
-class RunRuntime(Protocol):
-    """What a run needs from the colour of its function."""
-
-    async def call(self, function: Callable[..., Any], *args: object) -> Any:
-        """Call user code of either colour that this runtime allows."""
-        ...
-
-    async def settle(self, function: Callable[..., Any], result: Any) -> Any:
-        """Await what user code returned, or refuse it, if this runtime cannot."""
-        ...
-
-    async def choose(self, run: Run, found: Found) -> Verdict:
-        """Say what becomes of `found`, or do not come back because the function ends here."""
-        ...
-
-    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
-        """End the function with something to report."""
-        ...
-
-    async def fail(self, run: Run, error: Exception) -> NoReturn:
-        """End the function with an error that its own code cannot catch."""
-        ...
-
-    async def report(self, run: Run, found: list[Found]) -> NoReturn:
-        """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
-        ...
-
-    def resume(self) -> None:
-        """Take note that a step raised into the function, which may go on and reach others."""
-        ...
-
-    def owner(self) -> object:
-        """Return what identifies the thread of control that runs now."""
-        ...
 
 
 class _Branch:
@@ -344,11 +301,6 @@ class Run:
         """Refuse steps from now on, for the reason that was given first."""
         self._refusal = self._refusal or refusal or _outside_function
         self._is_guarded = True
-
-
-def is_awaitable(value: object) -> bool:
-    """Say whether `value` has to be awaited; much cheaper than `inspect.isawaitable`, which is asked once per step."""
-    return hasattr(type(value), "__await__")
 
 
 def _outside_function(step_id: str) -> BaseException:

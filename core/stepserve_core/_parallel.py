@@ -17,7 +17,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from stepserve_core._engine import Run, Verdict
+from stepserve_core._colour import Verdict
+from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Interrupt
 from stepserve_core.errors import StepUnexpectedError

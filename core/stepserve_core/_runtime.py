@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from stepserve_core._engine import Run, Verdict, is_awaitable
+from stepserve_core._colour import Verdict, is_awaitable
+from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
