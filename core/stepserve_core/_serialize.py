@@ -92,11 +92,6 @@ def encode_wire(value: object) -> bytes:
     return _ENCODER.encode(value)
 
 
-def decode(raw: bytes | msgspec.Raw) -> Any:
-    """Read JSON."""
-    return _decode(raw)
-
-
 def _hook(value: Any) -> object:
     dump = getattr(value, "model_dump", None)
     if dump is not None:
@@ -151,4 +146,3 @@ def _find_non_finite(value: object, path: str) -> str | None:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_hook)
-_decode = msgspec.json.Decoder().decode
