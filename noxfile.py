@@ -7,7 +7,8 @@ import pathlib
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "venv"
+# uv where it is installed: it makes an environment in seconds.
+nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 # Pythons that are not installed are skipped, and nox says so.
@@ -17,6 +18,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED = ("core", "adapters", "tests", "examples")
+# Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
+# They wait for sockets and processes more than they compute.
+PARALLEL = ("-n", "3", "--dist", "loadfile")
+GROUPED = ("-n", "3", "--dist", "loadgroup")
 
 
 def group(name: str) -> list[str]:
@@ -32,9 +37,9 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *SOURCES)
 
 
-@nox.session
+@nox.session(python=PYTHONS[-1])
 def types(session: nox.Session) -> None:
-    """Types, as we see them and as a user's program sees them."""
+    """Types, on the newest Python: what frameworks and stubs say of themselves differs from one Python to the next."""
     session.install("-e", ".[all]", *group("types"), *group("test"), *group("servers"))
     session.run("mypy", *TYPED)
     session.run("pyright")
@@ -44,7 +49,7 @@ def types(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The core's tests, with no web framework installed."""
     session.install(*PROJECT["project"]["dependencies"], *group("test"))
-    session.run("pytest", "tests/core", *session.posargs, env={"PYTHONPATH": "core"})
+    session.run("pytest", "tests/core", *PARALLEL, *session.posargs, env={"PYTHONPATH": "core"})
 
 
 @nox.session(python=PYTHONS)
@@ -52,7 +57,7 @@ def tests(session: nox.Session) -> None:
     """Executor, command line, demo and what is special to one adapter, over real servers."""
     session.install("-e", ".[all]", *group("test"), *group("servers"))
     apart = ("core", "contract", "wheel")
-    session.run("pytest", "tests", *[f"--ignore=tests/{name}" for name in apart], *session.posargs)
+    session.run("pytest", "tests", *[f"--ignore=tests/{name}" for name in apart], *PARALLEL, *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])
@@ -63,7 +68,7 @@ def contract(session: nox.Session) -> None:
     """
     session.install("-e", ".[all]", *group("test"), *group("servers"))
     some = ["-k", "Django or FastAPI or Flask"] if session.python == PYTHONS[0] else []
-    session.run("pytest", "tests/contract", *(session.posargs or some))
+    session.run("pytest", "tests/contract", *GROUPED, *(session.posargs or some))
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])

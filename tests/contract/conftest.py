@@ -50,7 +50,9 @@ HARNESSES = [
 def _row(module: str, name: str, packages: tuple[str, ...]) -> Any:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     reason = f"not installed: {', '.join(missing)}"
-    return pytest.param((module, name), id=name, marks=pytest.mark.skipif(bool(missing), reason=reason))
+    # Cases of one harness stay in one process: its servers are started once.
+    marks = [pytest.mark.skipif(bool(missing), reason=reason), pytest.mark.xdist_group(name)]
+    return pytest.param((module, name), id=name, marks=marks)
 
 
 @pytest.fixture(scope="session", params=[_row(*row) for row in HARNESSES])
