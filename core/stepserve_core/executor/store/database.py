@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
 from stepserve_core.errors import ConfigurationError
-from stepserve_core.executor.store import schema
+from stepserve_core.executor.store.migrations import VERSION, migrate
+
+_log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x57E95E12
 """Marks our files, so that a foreign database is refused and not written to."""
@@ -84,14 +87,20 @@ def _prepare(connection: sqlite3.Connection, path: str | None, synchronous: str)
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and application != APPLICATION_ID:
         raise DatabaseError(f"{path} is a database of another program")
-    if version > schema.VERSION:
+    if version > VERSION:
         raise DatabaseError(f"{path} was written by a newer version of stepserve (schema {version}); upgrade stepserve")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -32000")
-    if not tables:
-        connection.executescript(
-            f"BEGIN; {schema.TABLES} PRAGMA application_id = {APPLICATION_ID};"
-            f" PRAGMA user_version = {schema.VERSION}; COMMIT;"
-        )
+    if version < VERSION:
+        _migrate(connection, path, version)
+
+
+def _migrate(connection: sqlite3.Connection, path: str | None, version: int) -> None:
+    if version:
+        _log.warning("migrating %s from schema %d to %d", path, version, VERSION)
+    try:
+        migrate(connection, version, APPLICATION_ID)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"{path} cannot be migrated from schema {version} to {VERSION}: {error}") from None

@@ -1,8 +1,9 @@
-"""The tables. Moments are Unix seconds (REAL), bodies and memos canonical JSON (BLOB), ids text."""
+"""The tables of schema version 1; `migrations` changes them from there.
+
+Moments are Unix seconds (REAL), bodies and memos canonical JSON (BLOB), ids text.
+"""
 
 from __future__ import annotations
-
-VERSION = 1
 
 # queue: one index serves claims, timers and leases. `rank` is what orders an item within its state:
 #   0 waiting: the moment when it is due · 1 ready: its priority, older runs first

@@ -1,0 +1,65 @@
+"""From one schema version to the next. A new file goes the same way, so that old and new files have equal tables.
+
+To change the tables, add a script at the end of `MIGRATIONS`; one that was released is never edited.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from stepserve_core.executor.store.schema import TABLES
+
+# runs.flow: what the run holds until it ends and what its start asks for, JSON of `flow.holds.Holds`; NULL for none.
+# gcra: a rate's "theoretical arrival time" per key (executor.md 7.3 and 7.4). Once it has passed, the row says nothing.
+# batches: `run_id` is NULL while a batch is open; one is open per function and key. Its events stay as those of its run.
+# pauses.match_path, match_value: an equality that the expression needs, as a path into the new event and the JSON of
+#   the value there; both empty where the expression has none. An event finds the pauses that it may end by them.
+_FLOW_CONTROL = """
+ALTER TABLE runs ADD COLUMN flow TEXT;
+ALTER TABLE runs ADD COLUMN skip_reason TEXT;
+ALTER TABLE runs ADD COLUMN skip_existing_run_id TEXT;
+ALTER TABLE functions ADD COLUMN paused TEXT;
+
+CREATE TABLE gcra (key TEXT PRIMARY KEY, tat REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX gcra_tat ON gcra (tat);
+
+CREATE TABLE singletons (key TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE batches (
+  id TEXT PRIMARY KEY, function_id TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT,
+  events INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX batches_open ON batches (function_id, key) WHERE run_id IS NULL;
+CREATE TABLE batch_events (
+  batch_id TEXT NOT NULL, event_seq INTEGER NOT NULL, function_id TEXT NOT NULL, internal_id TEXT NOT NULL,
+  added_at REAL NOT NULL, PRIMARY KEY (batch_id, event_seq)
+) WITHOUT ROWID;
+CREATE INDEX batch_events_known ON batch_events (function_id, internal_id);
+
+ALTER TABLE pauses ADD COLUMN match_path TEXT NOT NULL DEFAULT '';
+ALTER TABLE pauses ADD COLUMN match_value TEXT NOT NULL DEFAULT '';
+DROP INDEX pauses_event;
+CREATE INDEX pauses_event ON pauses (event_name, match_path, match_value) WHERE event_name IS NOT NULL;
+"""
+
+MIGRATIONS = (TABLES, _FLOW_CONTROL)
+VERSION = len(MIGRATIONS)
+"""The schema version that this code reads and writes; stored as `user_version`."""
+
+
+def migrate(connection: sqlite3.Connection, version: int, application_id: int) -> None:
+    """Bring a file of schema `version` (0: an empty one) to `VERSION`, in one transaction.
+
+    Raises:
+        sqlite3.Error: it was not possible; the file is as it was.
+    """
+    scripts = "".join(MIGRATIONS[version:])
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {scripts} PRAGMA application_id = {application_id};"
+            f" PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,129 @@
+"""Files of older schema versions, as the executor wrote them: they are migrated, and their runs go on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepserve_core.executor.clock import VirtualClock
+from stepserve_core.executor.store import database, migrations
+from stepserve_core.executor.store.database import DatabaseError, open_database
+from stepserve_core.executor.store.migrations import VERSION
+from tests.executor.conftest import StartSystem
+from tests.executor.raw_app import Call, Fn, run, sleep, wait
+
+pytestmark = pytest.mark.anyio
+
+SAMPLES = sorted((Path(__file__).parent / "databases").glob("schema_*.sql"))
+MADE_AT = 1_700_000_000.0
+Steps = Generator[Any, Any, Any]
+
+
+def napper(call: Call) -> Steps:
+    first = yield run("first", call.event["data"]["n"])
+    yield sleep("nap", "1h")
+    return [first, (yield run("last", "done"))]
+
+
+def waiter(call: Call) -> Steps:
+    event = yield wait("go", "test/go", "2h", "async.data.n == event.data.n")
+    return event["data"]["n"]
+
+
+@pytest.fixture(params=SAMPLES, ids=lambda path: path.stem)
+def old_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file of an older version: a run that sleeps, one that waits, one that has ended, and a schedule."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(request.param.read_text())
+    connection.close()
+    return path
+
+
+def _layout(path: Path) -> set[tuple[str, str, str]]:
+    """Return (table, column, type) of every column, and every index."""
+    connection = sqlite3.connect(path)
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")]
+    columns = {
+        (name, row[1], row[2] if len(row) > 3 else "") for name in names for row in _columns(connection, name)
+    }
+    connection.close()
+    return columns
+
+
+def _columns(connection: sqlite3.Connection, name: str) -> list[Any]:
+    return connection.execute(f"PRAGMA table_info({name!r})").fetchall() or [
+        (0, f"{row[2]}") for row in connection.execute(f"PRAGMA index_info({name!r})")
+    ]
+
+
+async def test_a_migrated_file_has_the_tables_of_a_new_one(old_file: Path, tmp_path: Path) -> None:
+    new_file = tmp_path / "new.db"
+    for path in (old_file, new_file):
+        open_database(str(path)).close()
+
+    assert _layout(new_file) == _layout(old_file)
+
+
+async def test_runs_of_an_older_file_go_on(old_file: Path, start: StartSystem) -> None:
+    functions = [
+        Fn("napper", napper, [{"event": "test/nap"}]),
+        Fn("waiter", waiter, [{"event": "test/wait"}]),
+        Fn("ticker", napper, [{"cron": "0 0 1 1 *"}]),
+    ]
+    async with start(*functions, clock=VirtualClock(MADE_AT + 60), database=str(old_file)) as system:
+        await system.idle()
+        naps, waits, goes = [await system.events(f"test/{name}") for name in ("nap", "wait", "go")]
+        await system.send("test/go", {"n": 2})
+        await system.advance(3600)
+
+        assert ("Completed", [1, "done"]) == await system.outcome(naps[0]["internal_id"])
+        assert [("Completed", 2), ("Completed", 3)] == [
+            await system.outcome(event["internal_id"]) for event in waits
+        ]
+        assert 3 == goes[0]["data"]["n"]
+        assert 1 == len(system.app.calls_of("waiter"))
+
+
+async def test_an_event_id_that_an_older_file_knows_starts_no_second_run(old_file: Path, start: StartSystem) -> None:
+    function = Fn("napper", napper, [{"event": "test/nap"}])
+    async with start(function, clock=VirtualClock(MADE_AT + 60), database=str(old_file)) as system:
+        repeated = await system.send("test/nap", {"n": 1}, id="nap-1")
+        await system.idle()
+
+        assert [] == await system.runs(repeated)
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    old_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = (*migrations.MIGRATIONS[:-1], "CREATE TABLE half (a); CREATE TABLE half (a);")
+    monkeypatch.setattr(migrations, "MIGRATIONS", broken)
+    with pytest.raises(DatabaseError, match=f"cannot be migrated from schema 1 to {VERSION}: table half already"):
+        open_database(str(old_file))
+
+    connection = sqlite3.connect(old_file)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'")]
+    connection.close()
+
+    assert (1, []) == (version, tables)
+
+
+async def test_a_new_file_needs_no_migration_the_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "new.db")
+    open_database(path).close()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a current file was migrated")
+
+    monkeypatch.setattr(database, "migrate", refuse)
+    connection = open_database(path)
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+
+    assert VERSION == version
