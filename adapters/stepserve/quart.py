@@ -50,7 +50,8 @@ def blueprint(
 def _view(handler: Handler) -> Callable[[], Awaitable[quart.Response]]:
     async def view() -> quart.Response:
         # The proxy stands for the request of this task only; middleware may keep the object.
-        raw: quart.Request = quart.request._get_current_object()  # type: ignore[attr-defined]
+        # Quart's types hide that it is one, in some of its releases.
+        raw: quart.Request = cast("Any", quart.request)._get_current_object()
         body: Any = await raw.get_data()  # bytes; Quart's types do not tell it from text
         response = await handler.astream(request_from(cast("Scope", raw.scope), body, raw))
         if not isinstance(response, AsyncStream):

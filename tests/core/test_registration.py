@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,11 +118,19 @@ def test_a_signed_introspection_keeps_its_nulls() -> None:
     assert dict.fromkeys(missing) == {name: reply.json[name] for name in missing}
 
 
-@pytest.mark.parametrize("signature", [None, "garbage", "t=1&s=00", sign(b"", OTHER_KEY), sign(b"x")])
-def test_an_introspection_without_a_good_signature_is_refused(signature: str | None) -> None:
-    headers: dict[str, Any] = {} if signature is None else {"x_inngest_signature": signature}
+BAD_SIGNATURES: dict[str, Callable[[bytes], dict[str, Any]]] = {
+    "none": lambda _body: {},
+    "garbage": lambda _body: {"x_inngest_signature": "garbage"},
+    "too old": lambda _body: {"x_inngest_signature": "t=1&s=00"},
+    "by another key": lambda body: {"x_inngest_signature": sign(body, OTHER_KEY)},
+    "of another body": lambda body: {"x_inngest_signature": sign(body + b"x")},
+}
+bad_signatures = pytest.mark.parametrize("signature", BAD_SIGNATURES.values(), ids=BAD_SIGNATURES.keys())
 
-    reply = serve(app(cloud_client()), request("GET", **headers))
+
+@bad_signatures
+def test_an_introspection_without_a_good_signature_is_refused(signature: Callable[[bytes], dict[str, Any]]) -> None:
+    reply = serve(app(cloud_client()), request("GET", **signature(b"")))
 
     assert (401, {"message": "Unauthorized"}) == (reply.status, reply.json)
     assert {"content-type", "x-inngest-sdk-handled", "server-timing"} == set(reply.headers)
@@ -172,11 +181,11 @@ def test_an_in_band_sync_lists_the_functions(entry: str) -> None:
     assert b"null" not in json.dumps(reply.json).encode()
 
 
-@pytest.mark.parametrize("signature", [None, "garbage", sign(b'{"url":"http://x.test"}', OTHER_KEY)])
-def test_an_in_band_sync_needs_a_signature(signature: str | None) -> None:
-    headers = {"x_inngest_sync_kind": "in_band"} | ({} if signature is None else {"x_inngest_signature": signature})
+@bad_signatures
+def test_an_in_band_sync_needs_a_signature(signature: Callable[[bytes], dict[str, Any]]) -> None:
+    body = b'{"url":"http://x.test"}'
 
-    reply = serve(app(cloud_client()), request("PUT", body=b'{"url":"http://x.test"}', **headers))
+    reply = serve(app(cloud_client()), request("PUT", body=body, x_inngest_sync_kind="in_band", **signature(body)))
 
     assert (401, {"message": "Unauthorized"}) == (reply.status, reply.json)
     assert {"content-type", "x-inngest-sdk-handled", "server-timing"} == set(reply.headers)
