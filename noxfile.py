@@ -56,7 +56,7 @@ def core(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Executor, command line, demo and what is special to one adapter, over real servers."""
     session.install("-e", ".[all]", *group("test"), *group("servers"))
-    apart = ("core", "contract", "wheel")
+    apart = ("core", "contract", "peers", "wheel")
     session.run("pytest", "tests", *[f"--ignore=tests/{name}" for name in apart], *PARALLEL, *session.posargs)
 
 
@@ -69,6 +69,13 @@ def contract(session: nox.Session) -> None:
     session.install("-e", ".[all]", *group("test"), *group("servers"))
     some = ["-k", "Django or FastAPI or Flask"] if session.python == PYTHONS[0] else []
     session.run("pytest", "tests/contract", *GROUPED, *(session.posargs or some))
+
+
+@nox.session(python=PYTHONS[-1])
+def peers(session: nox.Session) -> None:
+    """The official package beside ours: both are called alike and must behave alike."""
+    session.install("-e", ".[all]", *group("test"), *group("peers"))
+    session.run("pytest", "tests/peers", *PARALLEL, *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])

@@ -46,6 +46,7 @@ NAMES = [
     "TriggerEvent",
     "__version__",
     "errors",
+    "providing",
 ]
 
 FRAMEWORKS = {"fastapi", "flask", "starlette", "werkzeug"}

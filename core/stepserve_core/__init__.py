@@ -21,6 +21,7 @@ from stepserve_core._config import (
     TriggerEvent,
 )
 from stepserve_core._context import Context, ContextSync
+from stepserve_core._dependencies import providing
 from stepserve_core._event import Event
 from stepserve_core._function import Function
 from stepserve_core._group import Group, GroupSync
@@ -80,4 +81,5 @@ __all__ = [
     "TriggerEvent",
     "__version__",
     "errors",
+    "providing",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
-from stepserve_core._engine import Run
+from stepserve_core._engine import Run, executing_step
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger
@@ -70,19 +70,37 @@ class _Execution:
             self._middleware = MiddlewareManager(client, served.request.raw, served.runtime)
             self._middleware.add(client.middleware)
             self._middleware.add(function.middleware)
-        self._logger = ReplayLogger(client.logger)
+        self._logger = ReplayLogger(client.logger, self._describe)
         self._renderer = Renderer(client, function, served.call.ctx)
         self._timing: list[str] = []
 
     async def answer(self) -> Answer:
         try:
-            outcome = await self._transform(await self._run())
-            answer = self._renderer.render(outcome)
+            outcome = await self._run()
+        except Exception as error:  # of a hook before the function
+            outcome = Outcome(error=error)
+        try:
+            answer = self._renderer.render(await self._transform(outcome))
         except Exception as error:
             answer = self._renderer.render_error(error)
         if self._middleware is not None:
-            await self._middleware.run("before_response")
+            try:
+                await self._middleware.run("before_response")
+            except Exception as error:
+                answer = self._renderer.render_error(error)
         return answer._replace(timing=tuple(self._timing))
+
+    def _describe(self) -> dict[str, object]:
+        """Return the fields that every line of the function's logger carries."""
+        ctx, function = self._served.call.ctx, self._served.function
+        fields: dict[str, object] = {
+            "app_id": self._served.client.app_id,
+            "function_id": function.on_failure_fn_id if self._served.is_failure_handler else function.id,
+            "run_id": ctx.run_id,
+            "attempt": ctx.attempt,
+        }
+        step = executing_step()
+        return fields if step is None else {**fields, "step_id": step.step_id}
 
     def _context(self, run: Run) -> Context | ContextSync:
         served, ctx = self._served, self._served.call.ctx
@@ -167,7 +185,10 @@ class _Execution:
         if self._middleware is None:
             return outcome
         if outcome.error is None:
-            await self._middleware.run_reversed("after_execution")
+            try:
+                await self._middleware.run_reversed("after_execution")
+            except Exception as error:  # whoever reports errors from `transform_output` learns of it there
+                outcome = Outcome(error=error)
         if outcome.reports is None:
             result = TransformOutputResult(outcome.error, outcome.output, None)
             await self._transform_output(result)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from stepserve_core._found import Found, Report
 
 
+NO_BRANCH_REACHED_TARGET = "no branch of a parallel group reached the step that the server asked for"
+
+
 class Verdict(enum.Enum):
     """What becomes of a step that has no memo."""
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from stepserve_core._event import Event
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._step import Step, StepSync
+from stepserve_core.errors import DependencyMissingError
 
+T = TypeVar("T")
 StepT = TypeVar("StepT")
 GroupT = TypeVar("GroupT")
 
 
 class _Context(Generic[StepT, GroupT]):
     """Fields of both colours. Events are decoded when they are first asked for."""
+
+    _provided: dict[type[Any], Any] | None = None
 
     def __init__(
         self,
@@ -60,6 +64,30 @@ class _Context(Generic[StepT, GroupT]):
     @events.setter
     def events(self, events: list[Event]) -> None:
         self._events = events
+
+    def provide(self, kind: type[T], value: T) -> None:
+        """Let the function find `value` under the class `kind`; for the hook `transform_input` of middleware."""
+        if self._provided is None:
+            self._provided = {}
+        self._provided[kind] = value
+
+    def find(self, kind: type[T]) -> T | None:
+        """Return what middleware provided under the class `kind`, or None."""
+        return None if self._provided is None else self._provided.get(kind)
+
+    def get(self, kind: type[T]) -> T:
+        """Return what middleware provided under the class `kind`.
+
+        Raises:
+            DependencyMissingError: nothing was.
+        """
+        if self._provided is None or kind not in self._provided:
+            raise DependencyMissingError(
+                f"no middleware provides {kind.__name__}: add providing({kind.__name__}, …) to the middleware of the"
+                f" client or of the function, or call ctx.provide({kind.__name__}, …) in a transform_input hook"
+            )
+        value: T = self._provided[kind]
+        return value
 
 
 class Context(_Context[Step, Group]):

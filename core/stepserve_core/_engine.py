@@ -44,8 +44,14 @@ class _Branch:
         self.interrupt: BranchInterrupt | None = None
 
 
-_inside_step: ContextVar[Run | None] = ContextVar("stepserve_inside_step", default=None)
+_inside_step: ContextVar[tuple[Run, Found] | None] = ContextVar("stepserve_inside_step", default=None)
 _branch: ContextVar[_Branch | None] = ContextVar("stepserve_branch", default=None)
+
+
+def executing_step() -> Found | None:
+    """Return the step inside whose handler we are."""
+    inside = _inside_step.get()
+    return None if inside is None else inside[1]
 
 
 class Run:
@@ -113,7 +119,8 @@ class Run:
             raise self._refusal(step_id)
         if self.departure is not None:
             raise self.departure
-        if _inside_step.get() is self:
+        inside = _inside_step.get()
+        if inside is not None and inside[0] is self:
             raise NestedStepInterrupt
         branch = self._current_branch()
         if branch is not None and branch.interrupt is not None:
@@ -229,7 +236,7 @@ class Run:
     async def _execute(self, found: Found) -> Report:
         assert found.ask.handler is not None
         args = self.edited_input.get(found.hashed, found.ask.args)
-        token = _inside_step.set(self)
+        token = _inside_step.set((self, found))
         self._is_guarded = True
         try:
             output = await self.runtime.call(found.ask.handler, *args)

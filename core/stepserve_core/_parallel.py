@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from stepserve_core._colour import Verdict
+from stepserve_core._colour import NO_BRANCH_REACHED_TARGET, Verdict
 from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Interrupt
@@ -216,7 +216,8 @@ class Discovery:
         if self._end.done() or self._acting:
             return
         names = ", ".join(f'"{step.step_id}"' for entry in self._parked[:5] for step in entry.found[:5])
-        self._end.set_exception(StepUnexpectedError(f"found step {names} when targeting a different step"))
+        found = f"found step {names} when targeting a different step" if names else NO_BRANCH_REACHED_TARGET
+        self._end.set_exception(StepUnexpectedError(found))
 
     def _function_ended(self, task: asyncio.Task[Any]) -> None:
         if self._end.done():

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from stepserve_core._colour import Verdict, is_awaitable
+from stepserve_core._colour import NO_BRANCH_REACHED_TARGET, Verdict, is_awaitable
 from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Abort, Interrupt
@@ -108,8 +108,7 @@ class SyncRuntime:
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Leave the function with the plans of a parallel group."""
         if not found:
-            error = StepUnexpectedError("no branch of a parallel group reached the step that the server asked for")
-            raise run.leave(Abort(error))
+            raise run.leave(Abort(StepUnexpectedError(NO_BRANCH_REACHED_TARGET)))
         raise run.leave(Interrupt([run.plan(step) for step in found]))
 
     def resume(self) -> None:

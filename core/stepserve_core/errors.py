@@ -7,7 +7,8 @@
     │   ├── FunctionConfigInvalidError     a function's options
     │   ├── SigningKeyMissingError
     │   ├── SigningKeyInvalidError
-    │   └── EventKeyUnspecifiedError
+    │   ├── EventKeyUnspecifiedError
+    │   └── DependencyMissingError         `ctx.get()` found nothing
     ├── RequestError                   what arrived cannot be served
     │   ├── UnauthorizedError              401, and nothing is told to the sender
     │   │   ├── HeaderMissingError
@@ -107,6 +108,12 @@ class EventKeyUnspecifiedError(ConfigurationError):
     """Production mode needs an event key before events can be sent."""
 
     code = "event_key_unspecified"
+
+
+class DependencyMissingError(ConfigurationError, LookupError):
+    """No middleware provides what a function asked for with `ctx.get()`."""
+
+    code = "dependency_missing"
 
 
 class RequestError(Error):

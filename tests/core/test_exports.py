@@ -47,6 +47,7 @@ PUBLIC = {
     "TriggerEvent",
     "__version__",
     "errors",
+    "providing",
 }
 
 

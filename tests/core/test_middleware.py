@@ -447,6 +447,40 @@ def test_an_error_in_a_hook_is_the_answer(colour: str, name: str, body: Any, ste
     assert "x-inngest-sdk" in reply.headers
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("transform_input", "ti to br"), ("before_execution", "ti be to br"), ("after_execution", "ti be ae to br")],
+)
+def test_transform_output_learns_of_an_error_in_a_hook_before_it(colour: str, name: str, expected: str) -> None:
+    log: list[str] = []
+    seen: list[core.TransformOutputResult] = []
+
+    def fail(self: Any, *args: object) -> None:
+        raise RuntimeError(name)
+
+    failing = type("Failing", (core.Middleware,), {name: hook(colour, fail)})
+    seeing = type(
+        "Seeing", (core.Middleware,), {"transform_output": hook(colour, lambda self, result: seen.append(result))}
+    )
+    # Hooks after the function are called in reverse order, so the one that fails stands last or first.
+    others = [recording(colour, log), seeing]
+    order = [failing, *others] if name == "after_execution" else [*others, failing]
+    call(colour, runs_a_step, client=dev_client(middleware=order))
+
+    assert expected.split() == log
+    assert [(name, None, False)] == [(str(result.error), result.step, result.has_output()) for result in seen]
+
+
+def test_an_error_of_before_response_says_whether_to_retry_and_where_it_was_raised(colour: str) -> None:
+    def fail(self: Any) -> None:
+        raise core.NonRetriableError("too late")
+
+    reply = call(colour, returns, client=with_hook(colour, "before_response", fail))
+
+    assert (500, "too late", "true") == (reply.status, reply.json["message"], reply.headers["x-inngest-no-retry"])
+    assert "in fail" in reply.json["stack"]
+
+
 def test_the_other_hooks_are_called_when_one_fails(colour: str) -> None:
     log: list[str] = []
 
