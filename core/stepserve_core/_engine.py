@@ -155,12 +155,17 @@ class Run:
         if memo.args is not None:
             self.edited_input[hashed] = memo.args
             return MISSING
-        if memo.error is not None and self.new_code_due:
+        if memo.error is not None:
+            memo.error.step_id = self._name_of(hashed)
+            if not self.new_code_due:
+                raise memo.error
             self._last_failure = memo.error  # raised as soon as middleware and logger know that new code begins
             return MISSING
-        if memo.error is not None:
-            raise memo.error
         return memo.data
+
+    def _name_of(self, hashed: str) -> str | None:
+        """Return the id of a step that was reached, most likely just now."""
+        return next((step_id for step_id in reversed(self._uses) if hash_step_id(step_id) == hashed), None)
 
     async def start_new_code(self) -> None:
         """Tell middleware, once, that from here on the function does something new."""

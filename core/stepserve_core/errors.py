@@ -1,6 +1,8 @@
 """Every public error.
 
-    Error
+    Exception
+    └── UnreachableError               a bug in stepserve
+    Error (an Exception)
     ├── CodedError                     a code chosen where it is raised
     │   └── URLInvalidError
     ├── ConfigurationError             the program is set up wrongly; raised while it starts
@@ -20,12 +22,13 @@
     │   └── FunctionNotFoundError
     ├── EventInvalidError              an event that cannot be sent
     ├── SendEventsError                the server took only some of the events, or none
-    ├── RegistrationFailedError
+    ├── RegistrationFailedError        the server did not accept the app's functions
+    ├── UnknownError                   for whatever has no class of its own
     ├── StateUnavailableError          a run's state could not be fetched
     ├── AsyncUnsupportedError          something async was reached from a sync function
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
-    ├── StepOutsideFunctionError
+    ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
     ├── RetryAfterError                raised by users: try again, but not before
     └── StepError                      a step failed for good; raised where its result was expected
@@ -78,8 +81,16 @@ class CodedError(Error):
 class URLInvalidError(CodedError):
     """A URL that cannot be used."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__("url_invalid", message)
+    def __init__(self, code: str = "url_invalid", message: str = "", *, is_retriable: bool = True) -> None:
+        super().__init__(code, message, is_retriable=is_retriable)
+
+
+class UnreachableError(Exception):
+    """A place in stepserve that must not be reached was reached: a bug."""
+
+
+class UnknownError(Error):
+    """For whatever has no class of its own."""
 
 
 class ConfigurationError(Error):
@@ -239,7 +250,16 @@ class NonRetriableError(Error):
 class RetryAfterError(Error):
     """Raise this to be tried again, but not before `retry_after`.
 
-    `retry_after` is an int (milliseconds from now), a timedelta or a datetime. `quiet` keeps the error out of the log.
+    Args:
+        message: what went wrong.
+        retry_after: an int (milliseconds from now), a timedelta, text such as "30s", or a datetime. A datetime without
+            time zone is local time. The server tries again after a second at the earliest and a day at the latest.
+        quiet: keep the error out of the log.
+
+    The attribute `retry_after` is a datetime: the one that was given, else one in local time without time zone.
+
+    Raises:
+        TypeError, ValueError: `retry_after` is none of these.
     """
 
     code = "retry_after_error"
@@ -247,20 +267,30 @@ class RetryAfterError(Error):
     def __init__(
         self,
         message: str | None,
-        retry_after: int | _datetime.timedelta | _datetime.datetime,
+        retry_after: int | _datetime.timedelta | _datetime.datetime | str,
         quiet: bool = False,
     ) -> None:
         super().__init__(message)
-        if isinstance(retry_after, int):
-            retry_after = _datetime.timedelta(milliseconds=retry_after)
-        if isinstance(retry_after, _datetime.timedelta):
-            retry_after = _datetime.datetime.now() + retry_after
+        if not isinstance(retry_after, _datetime.datetime):
+            retry_after = _local_after(retry_after, _datetime.datetime.now(_datetime.timezone.utc))
         self.retry_after = retry_after
         self.quiet = quiet
 
 
+def _local_after(duration: int | _datetime.timedelta | str, now: _datetime.datetime) -> _datetime.datetime:
+    """Return `now` plus `duration` in local time. Added in UTC, so that clocks that are put forward do not matter."""
+    from stepserve_core._durations import to_milliseconds  # noqa: PLC0415 - it imports this module
+
+    delta = _datetime.timedelta(milliseconds=to_milliseconds(duration))
+    return _datetime.datetime.fromtimestamp((now + delta).timestamp())
+
+
 class StepError(Error):
-    """A step used up its retries. `name`, `message` and `stack` are those of the error it ended with."""
+    """A step used up its retries. `name`, `message` and `stack` are those of the error it ended with.
+
+    `step_id` names the step, with the number of its repeat behind a colon if the function uses the id more than once
+    ("charge:1" is the second "charge"). It is None as long as the function has not reached the step.
+    """
 
     code = "step_errored"
     is_retriable = False
@@ -269,6 +299,7 @@ class StepError(Error):
         super().__init__(message)
         self._name = name
         self._stack = stack
+        self.step_id: str | None = None
 
     @property
     def name(self) -> str:

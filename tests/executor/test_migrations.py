@@ -48,9 +48,7 @@ def _layout(path: Path) -> set[tuple[str, str, str]]:
     """Return (table, column, type) of every column, and every index."""
     connection = sqlite3.connect(path)
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")]
-    columns = {
-        (name, row[1], row[2] if len(row) > 3 else "") for name in names for row in _columns(connection, name)
-    }
+    columns = {(name, row[1], row[2] if len(row) > 3 else "") for name in names for row in _columns(connection, name)}
     connection.close()
     return columns
 
@@ -82,9 +80,7 @@ async def test_runs_of_an_older_file_go_on(old_file: Path, start: StartSystem) -
         await system.advance(3600)
 
         assert ("Completed", [1, "done"]) == await system.outcome(naps[0]["internal_id"])
-        assert [("Completed", 2), ("Completed", 3)] == [
-            await system.outcome(event["internal_id"]) for event in waits
-        ]
+        assert [("Completed", 2), ("Completed", 3)] == [await system.outcome(event["internal_id"]) for event in waits]
         assert 3 == goes[0]["data"]["n"]
         assert 1 == len(system.app.calls_of("waiter"))
 
