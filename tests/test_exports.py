@@ -17,6 +17,7 @@ NAMES = [
     "ContextSync",
     "Debounce",
     "Event",
+    "FetchResponse",
     "Function",
     "Group",
     "GroupSync",
@@ -46,6 +47,7 @@ NAMES = [
     "TriggerEvent",
     "__version__",
     "errors",
+    "fetch_transport",
     "providing",
 ]
 

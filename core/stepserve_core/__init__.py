@@ -23,6 +23,7 @@ from stepserve_core._config import (
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._dependencies import providing
 from stepserve_core._event import Event
+from stepserve_core._fetch import FetchResponse, fetch_transport
 from stepserve_core._function import Function
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._middleware import (
@@ -52,6 +53,7 @@ __all__ = [
     "ContextSync",
     "Debounce",
     "Event",
+    "FetchResponse",
     "Function",
     "Group",
     "GroupSync",
@@ -81,5 +83,6 @@ __all__ = [
     "TriggerEvent",
     "__version__",
     "errors",
+    "fetch_transport",
     "providing",
 ]

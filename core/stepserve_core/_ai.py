@@ -1,11 +1,19 @@
-"""`step.ai`: models that the server calls."""
+"""`step.ai`: models that the server calls, and calls to models whose input the server sees (protocol.md 13.5)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from stepserve_core._found import Ask
+from typing_extensions import TypeVarTuple, Unpack
+
+from stepserve_core._serialize import UNSET
+
+if TYPE_CHECKING:
+    from stepserve_core._asks import Asks
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class AIAdapter(Protocol):
@@ -35,24 +43,72 @@ class AIAdapter(Protocol):
 class AISync:
     """`step.ai` of a `def` function."""
 
-    def __init__(self, reach: Callable[..., Any], ask: Callable[[AIAdapter, dict[str, Any]], Ask]) -> None:
+    def __init__(self, reach: Callable[..., Any], asks: Asks) -> None:
         self._reach = reach
-        self._ask = ask
+        self._asks = asks
 
     def infer(self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]) -> dict[str, object]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, None, self._ask, adapter, body)  # type: ignore[no-any-return]
+        return self._reach(step_id, None, self._asks.infer, adapter, body)  # type: ignore[no-any-return]
+
+    def wrap(
+        self,
+        step_id: str,
+        handler: Callable[[Unpack[Ts]], T],
+        *handler_args: Unpack[Ts],
+        output_type: object = UNSET,
+    ) -> T:
+        """Call `handler` once, as `step.run` does, and let the server see its arguments besides its result.
+
+        It is for calls to models that the app makes itself, through any library. A run can be repeated from this
+        step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
+        """
+        ask = step_id, handler, handler_args, output_type
+        return self._reach(step_id, self._asks.typed(output_type), self._asks.wrap, *ask)  # type: ignore[no-any-return]
 
 
 class AI:
     """`step.ai` of an `async def` function."""
 
-    def __init__(self, reach: Callable[..., Any], ask: Callable[[AIAdapter, dict[str, Any]], Ask]) -> None:
+    def __init__(self, reach: Callable[..., Any], asks: Asks) -> None:
         self._reach = reach
-        self._ask = ask
+        self._asks = asks
 
     def infer(
         self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]
     ) -> Coroutine[Any, Any, dict[str, object]]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, None, self._ask, adapter, body)  # type: ignore[no-any-return]
+        return self._reach(step_id, None, self._asks.infer, adapter, body)  # type: ignore[no-any-return]
+
+    @overload
+    def wrap(
+        self,
+        step_id: str,
+        handler: Callable[[Unpack[Ts]], Awaitable[T]],
+        *handler_args: Unpack[Ts],
+        output_type: object = UNSET,
+    ) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def wrap(
+        self,
+        step_id: str,
+        handler: Callable[[Unpack[Ts]], T],
+        *handler_args: Unpack[Ts],
+        output_type: object = UNSET,
+    ) -> Coroutine[Any, Any, T]: ...
+
+    def wrap(
+        self,
+        step_id: str,
+        handler: Callable[[Unpack[Ts]], Any],
+        *handler_args: Unpack[Ts],
+        output_type: object = UNSET,
+    ) -> Coroutine[Any, Any, Any]:
+        """Call `handler` once, as `step.run` does, and let the server see its arguments besides its result.
+
+        It is for calls to models that the app makes itself, through any library. A run can be repeated from this
+        step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
+        """
+        ask = step_id, handler, handler_args, output_type
+        return self._reach(step_id, self._asks.typed(output_type), self._asks.wrap, *ask)  # type: ignore[no-any-return]

@@ -6,12 +6,14 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stepserve_core import _durations
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
-from stepserve_core._serialize import UNSET
+from stepserve_core._serialize import UNSET, encode_input
 
 if TYPE_CHECKING:
     from stepserve_core._ai import AIAdapter
@@ -99,6 +101,16 @@ class Asks:
     def send_event(self, events: Event | list[Event]) -> Ask:
         """Ask to send events from the app."""
         return Ask(Opcode.STEP_RUN, None, None, self._sender.send_in_step, (events,))
+
+    def wrap(self, step_id: str, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> Ask:
+        """Ask to call `handler` in the app, and show the server its arguments (13.5).
+
+        Raises:
+            OutputUnserializableError: JSON cannot carry them.
+        """
+        given = msgspec.Raw(encode_input(list(args), f"step {step_id!r}"))
+        opts: dict[str, object] = {"input": given, "type": "step.ai.wrap"}
+        return Ask(Opcode.STEP_RUN, None, opts, handler, args, output_type)
 
     def infer(self, adapter: AIAdapter, body: dict[str, Any]) -> Ask:
         """Ask the server to call a model."""

@@ -182,6 +182,8 @@ class Run:
 
     async def reach(self, found: Found) -> NoReturn:
         """Act on a step without memo. Comes back only by raising."""
+        if found.hashed in self.edited_input:
+            found.ask = found.ask.edited(self.edited_input[found.hashed])
         branch = self._current_branch()
         if branch is None:
             verdict = await self.runtime.choose(self, found)
@@ -240,11 +242,10 @@ class Run:
 
     async def _execute(self, found: Found) -> Report:
         assert found.ask.handler is not None
-        args = self.edited_input.get(found.hashed, found.ask.args)
         token = _inside_step.set((self, found))
         self._is_guarded = True
         try:
-            output = await self.runtime.call(found.ask.handler, *args)
+            output = await self.runtime.call(found.ask.handler, *found.ask.args)
         except Exception as error:
             cause = sole_cause(error)
             if isinstance(cause, (NonRetriableError, RetryAfterError)):  # these speak about the whole function (5.8)

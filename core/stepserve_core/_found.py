@@ -19,6 +19,15 @@ class Ask(NamedTuple):
     args: tuple[Any, ...] = ()
     output_type: object = UNSET
 
+    def edited(self, args: list[object]) -> Ask:
+        """Return the ask with new arguments, as a re-run from this step brings them (5.3, executor.md 4.9)."""
+        opts = self.opts
+        if opts is not None and "input" in opts:
+            opts = {**opts, "input": args}
+        elif opts is not None and self.handler is None and "body" in opts and args:
+            opts = {**opts, "body": args[0]}  # of a request that the server makes, the input is its body
+        return self._replace(args=tuple(args), opts=opts)
+
 
 class Found:
     """A step that was reached and has no memo."""

@@ -13,6 +13,7 @@ class Opcode(enum.Enum):
     """What a step asks of the server."""
 
     AI_GATEWAY = "AIGateway"
+    GATEWAY = "Gateway"
     INVOKE_FUNCTION = "InvokeFunction"
     PLANNED = "StepPlanned"
     SLEEP = "Sleep"
@@ -20,6 +21,7 @@ class Opcode(enum.Enum):
     STEP_FAILED = "StepFailed"
     STEP_RUN = "StepRun"
     WAIT_FOR_EVENT = "WaitForEvent"
+    WAIT_FOR_SIGNAL = "WaitForSignal"
 
 
 class ParallelMode(enum.Enum):

@@ -87,6 +87,21 @@ def encode_output(value: object, where: str) -> bytes:
     return encoded
 
 
+def encode_input(args: list[Any], where: str) -> bytes:
+    """Return the arguments of a step as JSON, so that the server can show them and a re-run can edit them.
+
+    Raises:
+        OutputUnserializableError: JSON cannot carry one; the message says which, and what to do.
+    """
+    try:
+        return encode_output(args, where)
+    except OutputUnserializableError as error:
+        message = str(error).replace(" returned ", " was given ", 1)
+        raise OutputUnserializableError(
+            f"{message}; bind what the server need not see with functools.partial"
+        ) from None
+
+
 def encode_wire(value: object) -> bytes:
     """Return a protocol body as JSON. Outputs inside it are already encoded."""
     return _ENCODER.encode(value)

@@ -16,6 +16,7 @@ from stepserve_core._asks import Asks, Read, read_event, read_nothing
 from stepserve_core._durations import Duration
 from stepserve_core._engine import Run
 from stepserve_core._event import Event
+from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
 from stepserve_core._found import Ask, Found
 from stepserve_core._memos import MISSING
 from stepserve_core._runtime import AsyncRuntime, run_sync
@@ -36,13 +37,13 @@ class _Steps:
         self._asks = Asks(client, sender)
 
 
-class StepSync(_Steps):
+class StepSync(_Steps, ExtraStepsSync):
     """The steps of a `def` function. Every method may raise `StepError`."""
 
     @property
     def ai(self) -> AISync:
         """Steps in which the server calls a model."""
-        return AISync(self._reach, self._asks.infer)
+        return AISync(self._reach, self._asks)
 
     def run(
         self,
@@ -128,7 +129,7 @@ class StepSync(_Steps):
         return value if read is None else read(value)
 
 
-class Step(_Steps):
+class Step(_Steps, ExtraSteps):
     """The steps of an `async def` function. Every method may raise `StepError`; every one must be awaited."""
 
     def __init__(self, run: Run, client: Inngest, sender: EventSender) -> None:
@@ -139,7 +140,7 @@ class Step(_Steps):
     @property
     def ai(self) -> AI:
         """Steps in which the server calls a model."""
-        return AI(self._reach, self._asks.infer)
+        return AI(self._reach, self._asks)
 
     @overload
     def run(

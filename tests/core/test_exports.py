@@ -18,6 +18,7 @@ PUBLIC = {
     "ContextSync",
     "Debounce",
     "Event",
+    "FetchResponse",
     "Function",
     "Group",
     "GroupSync",
@@ -47,6 +48,7 @@ PUBLIC = {
     "TriggerEvent",
     "__version__",
     "errors",
+    "fetch_transport",
     "providing",
 }
 

@@ -53,6 +53,7 @@ def test_an_error_stands_before_the_data() -> None:
 def test_the_opcodes_are_spelled_as_the_server_spells_them() -> None:
     assert {
         "AIGateway",
+        "Gateway",
         "InvokeFunction",
         "StepPlanned",
         "Sleep",
@@ -60,6 +61,7 @@ def test_the_opcodes_are_spelled_as_the_server_spells_them() -> None:
         "StepFailed",
         "StepRun",
         "WaitForEvent",
+        "WaitForSignal",
     } == {opcode.value for opcode in Opcode}
 
 

@@ -51,11 +51,13 @@ def decide(given: Answer, attempt: int = 0, run: RunFacts = RUN) -> list[Decisio
     return plan(work(attempt), run, given, NOW, RetryPolicy(interval=10.0))
 
 
-def ref(name: str, step_id: str = "aa") -> StepRef:
-    return StepRef(step_id, "a", name)
+def ref(name: str, step_id: str = "aa", detail: bytes | None = None) -> StepRef:
+    return StepRef(step_id, "a", name, detail=detail)
 
 
 INVOKE_OPTIONS = {"function_id": "app-g", "payload": {"data": {"n": 1}}}
+ASKED_MODEL = b'{"input":[{"b":1}],"url":"https://x/y"}'
+FETCHED = b'{"input":["hi"],"method":"PUT","url":"https://x/y"}'
 SINGLE_OPS: dict[str, tuple[dict[str, Any], Decision]] = {
     "a step that ran": (op("StepRun", data={"b": 1, "a": 1.0}), FinishStep(A, b'{"data":{"a":1,"b":1}}')),
     "a step that returned nothing": (op("StepRun", data=None), FinishStep(A, b'{"data":null}')),
@@ -93,9 +95,21 @@ SINGLE_OPS: dict[str, tuple[dict[str, Any], Decision]] = {
         op("InvokeFunction", opts=INVOKE_OPTIONS),
         InvokeStep(ref("InvokeFunction"), "app-g", {"data": {"n": 1}}, NOW + 365 * 86_400),
     ),
-    "a gateway request": (
+    "a request to a model": (
         op("AIGateway", opts={"url": "https://x/y", "body": {"b": 1}}),
-        GatewayStep(ref("AIGateway"), b'{"body":{"b":1},"url":"https://x/y"}'),
+        GatewayStep(ref("AIGateway", detail=ASKED_MODEL), b'{"body":{"b":1},"url":"https://x/y"}', "ai_gateway"),
+    ),
+    "a request of any kind": (
+        op("Gateway", opts={"url": "https://x/y", "method": "PUT", "body": "hi", "headers": {"k": "secret"}}),
+        GatewayStep(
+            ref("Gateway", detail=FETCHED),
+            b'{"body":"hi","headers":{"k":"secret"},"method":"PUT","url":"https://x/y"}',
+            "gateway",
+        ),
+    ),
+    "a step whose input is known": (
+        op("StepRun", data=1, opts={"type": "step.ai.wrap", "input": [1]}),
+        FinishStep(ref("StepRun", detail=b'{"input":[1],"type":"step.ai.wrap"}'), b'{"data":1}'),
     ),
     "the end of the run": (op("RunComplete", data={"r": 1}), EndRun("Completed", b'{"r":1}')),
 }

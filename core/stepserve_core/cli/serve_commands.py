@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _DEFAULT_PORT = 8288
 _POLL_INTERVAL = 5.0
+_GATEWAY_TIMEOUT = 600.0
 _DEFAULT_DATABASE = "stepserve.db"
 
 
@@ -53,6 +54,24 @@ _PollInterval = Annotated[
     _option("--poll-interval", "Seconds between two rounds of syncing apps; 0 for 5.", min=0.0, metavar="SECONDS"),
 ]
 _QueueWorkers = Annotated[int, _option("--queue-workers", "Calls to apps under way at once.", min=1, metavar="COUNT")]
+_GatewayAllow = Annotated[
+    list[str] | None,
+    _list_option(
+        "--gateway-allow",
+        "Where step.fetch and step.ai.infer may connect to: public, private, loopback, or a host, address or network;"
+        " may be repeated. By default public, and in development private and loopback too.",
+        metavar="PLACE",
+    ),
+]
+_GatewayTimeout = Annotated[
+    float,
+    _option(
+        "--gateway-timeout",
+        "Seconds that a request of step.fetch or step.ai.infer may take.",
+        min=1.0,
+        metavar="SECONDS",
+    ),
+]
 _Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
 _JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 
@@ -75,6 +94,8 @@ def dev(
     poll_interval: _PollInterval = _POLL_INTERVAL,
     retry_interval: _RetryInterval = 0.0,
     queue_workers: _QueueWorkers = 100,
+    gateway_allow: _GatewayAllow = None,
+    gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -94,6 +115,8 @@ def dev(
         poll_interval=poll_interval or _POLL_INTERVAL,
         retry_interval=retry_interval or None,
         concurrency=queue_workers,
+        gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
+        gateway_timeout=gateway_timeout,
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(config, f"for development; {kept}")
@@ -118,6 +141,8 @@ def start(
     poll_interval: _PollInterval = _POLL_INTERVAL,
     retry_interval: _RetryInterval = 0.0,
     queue_workers: _QueueWorkers = 100,
+    gateway_allow: _GatewayAllow = None,
+    gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -137,6 +162,8 @@ def start(
         poll_interval=poll_interval or _POLL_INTERVAL,
         retry_interval=retry_interval or None,
         concurrency=queue_workers,
+        gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
+        gateway_timeout=gateway_timeout,
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(config, f"for production; runs are kept in {db}")

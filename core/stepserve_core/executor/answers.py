@@ -34,7 +34,7 @@ KNOWN_OPCODES = (
 _LONGEST_ID = 128
 _BY_LOWER_CASE = {name.lower(): name for name in KNOWN_OPCODES}
 
-_LATER = frozenset({"Gateway", "WaitForSignal", "SyncRunComplete", "DeferAdd", "DeferAbort"})
+_LATER = frozenset({"WaitForSignal", "SyncRunComplete", "DeferAdd", "DeferAbort"})
 """Opcodes of the protocol that this executor does not carry out yet: the run fails and says so."""
 
 
@@ -74,6 +74,20 @@ class Op(msgspec.Struct, rename="camel"):
         """Return an entry of `opts`, or None."""
         raw = (self.opts or {}).get(key)
         return None if raw is None else msgspec.json.decode(raw)
+
+    def detail(self) -> bytes | None:
+        """Return what the timeline shows of `opts`: the kind of the step and its input, without keys and headers.
+
+        The input of a request that the executor makes is its body.
+        """
+        if not self.opts:
+            return None
+        shown: dict[str, bytes] = {
+            key: bytes(self.opts[key]) for key in ("type", "input", "url", "method") if key in self.opts
+        }
+        if "body" in self.opts and self.op in ("AIGateway", "Gateway"):
+            shown["input"] = b"[%s]" % bytes(self.opts["body"])
+        return canonicalize(fragments.join_object(shown)) if shown else None
 
     def canonical_data(self) -> bytes:
         """Return `data` as canonical JSON."""

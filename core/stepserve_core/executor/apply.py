@@ -96,7 +96,7 @@ def _update(scope: Scope, run: RunFacts, update: UpdateRun) -> RunFacts:
 def _note_failure(scope: Scope, run: RunFacts, failure: FailAttempt, timing: Timing) -> None:
     step = failure.step
     if step is not None:
-        scope.tables.steps.open(run.id, step, "Queued", timing.queued_at)
+        scope.tables.steps.open(run.id, step, "Queued", timing.queued_at, step.detail)
     scope.tables.steps.add_attempt(run.id, _FUNCTION if step is None else step.hash, "Failed", timing, failure.error)
 
 
@@ -113,7 +113,7 @@ def _open_step(
         return
     match decision:
         case PlanStep():
-            scope.tables.steps.open(run.id, step, "Queued", scope.now)
+            scope.tables.steps.open(run.id, step, "Queued", scope.now, step.detail)
             queue_call(scope, run, "step", step.hash, at=scope.now, step=step.hash)
         case SleepStep():
             scope.tables.steps.open(run.id, step, "Sleeping", scope.now, _detail(until=decision.until))
@@ -123,8 +123,8 @@ def _open_step(
         case InvokeStep():
             _open_invocation(scope, run, decision)
         case GatewayStep():
-            scope.tables.steps.open(run.id, step, "Queued", scope.now)
-            queue_call(scope, run, "gateway", step.hash, at=scope.now, step=step.hash, payload=decision.request)
+            scope.tables.steps.open(run.id, step, "Queued", scope.now, step.detail)
+            queue_call(scope, run, decision.kind, step.hash, at=scope.now, step=step.hash, payload=decision.request)
 
 
 def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:

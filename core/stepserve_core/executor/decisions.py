@@ -6,13 +6,16 @@ import msgspec
 
 from stepserve_core.executor.failures import Failure
 
+GATEWAY, AI_GATEWAY = "gateway", "ai_gateway"
+"""Kinds of queue items: requests that the executor itself makes, of any kind and to models."""
+
 
 class Work(msgspec.Struct, frozen=True):
     """A claimed queue item.
 
-    `kind` is start, discover, step or gateway; `step` is the hash of the targeted step. `generation` counts the
-    claims of the item and proves that the lease is still held. `event_mark` is the last event stored before
-    the claim: a wait that the answer registers looks at the events after it.
+    `kind` is start, discover, step, gateway or ai_gateway; `step` is the hash of the targeted step. `generation`
+    counts the claims of the item and proves that the lease is still held. `event_mark` is the last event stored
+    before the claim: a wait that the answer registers looks at the events after it.
     """
 
     id: str
@@ -46,12 +49,16 @@ class RunFacts(msgspec.Struct, frozen=True):
 
 
 class StepRef(msgspec.Struct, frozen=True):
-    """A step: the hash that is its id on the wire, and what people know it by."""
+    """A step: the hash that is its id on the wire, and what people know it by.
+
+    `detail` is what the timeline shows besides: a JSON object.
+    """
 
     hash: str
     name: str
     op: str
     races: bool = False
+    detail: bytes | None = None
 
 
 class FinishStep(msgspec.Struct, frozen=True):
@@ -111,10 +118,14 @@ class InvokeStep(msgspec.Struct, frozen=True):
 
 
 class GatewayStep(msgspec.Struct, frozen=True):
-    """Queue an HTTP request that the executor itself makes; `request` is its canonical JSON."""
+    """Queue an HTTP request that the executor itself makes; `request` is its canonical JSON.
+
+    `kind` is GATEWAY or AI_GATEWAY.
+    """
 
     step: StepRef
     request: bytes
+    kind: str = GATEWAY
 
 
 class SetPending(msgspec.Struct, frozen=True):

@@ -16,6 +16,9 @@ from stepserve_core.executor.clock import Clock, RealClock
 from stepserve_core.executor.endings import cancel_run
 from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
 from stepserve_core.executor.functions import read_registration
+from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
+from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
+from stepserve_core.executor.gateway_transport import GatewayTransport
 from stepserve_core.executor.loop import Loop, LoopSettings
 from stepserve_core.executor.register import Registered, register_app
 from stepserve_core.executor.registry import Registry
@@ -47,6 +50,9 @@ class Executor:
         transport: how apps are reached; over HTTP by default.
         clock: the source of time.
         settings: see `LoopSettings`.
+        gateway_allow: where `step.fetch` and `step.ai.infer` may connect to; see `GatewayPolicy`. By default the
+            internet, and without a signing key (development) private and loopback addresses too.
+        gateway_timeout: seconds that one of their requests may take.
     """
 
     def __init__(
@@ -56,6 +62,8 @@ class Executor:
         transport: Transport | None = None,
         clock: Clock | None = None,
         settings: LoopSettings | None = None,
+        gateway_allow: Sequence[str] | None = None,
+        gateway_timeout: float = GATEWAY_TIMEOUT,
     ) -> None:
         self.store = store or Store()
         self.clock: Clock = clock or RealClock()
@@ -66,7 +74,10 @@ class Executor:
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._pending: bytes | None = None
-        self.loop = Loop(self.store, self._transport, self.clock, lambda: self.registry, self.settings, self._http)
+        if gateway_allow is None:
+            gateway_allow = CLOUD_ENTRIES if self.settings.signing_key else DEV_ENTRIES
+        self._gateway = GatewayTransport(GatewayPolicy(gateway_allow), timeout=gateway_timeout)
+        self.loop = Loop(self.store, self._transport, self.clock, lambda: self.registry, self.settings, self._gateway)
 
     @classmethod
     def embedded(
@@ -77,6 +88,7 @@ class Executor:
         store: Store | None = None,
         clock: Clock | None = None,
         settings: LoopSettings | None = None,
+        gateway_allow: Sequence[str] | None = None,
     ) -> Executor:
         """Return an executor that runs `functions` in this process, without sockets.
 
@@ -85,7 +97,8 @@ class Executor:
         functions = list(functions)
         handler = Handler(client, functions, framework="executor")
         settings = msgspec.structs.replace(settings or LoopSettings(), signing_key=client.signing_key)
-        executor = cls(store, transport=EmbeddedTransport(handler), clock=clock, settings=settings)
+        transport = EmbeddedTransport(handler)
+        executor = cls(store, transport=transport, clock=clock, settings=settings, gateway_allow=gateway_allow)
         url = "http://embedded/api/inngest"
         registration = {"appName": client.app_id, "url": url, "functions": function_configs(functions, url)}
         executor._pending = encode_wire(registration)
@@ -114,6 +127,7 @@ class Executor:
             self._task = None
         await self._transport.close()
         await self._http.close()
+        await self._gateway.close()
         self.store.close()
 
     @property

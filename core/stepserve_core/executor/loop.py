@@ -11,13 +11,15 @@ from collections.abc import Callable
 import msgspec
 
 from stepserve_core.executor import gateway, ids
-from stepserve_core.executor.answers import Answer, Reply, read_answer
+from stepserve_core.executor.answers import Answer, read_answer
 from stepserve_core.executor.apply import apply
 from stepserve_core.executor.calls import build_call
 from stepserve_core.executor.claims import Claim, Claims, claim
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision
 from stepserve_core.executor.failures import Failure
+from stepserve_core.executor.gateway_policy import GatewayRefusedError
+from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
 from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
@@ -63,11 +65,11 @@ class Loop:
         clock: Clock,
         registry: Callable[[], Registry],
         settings: LoopSettings,
-        gateway_transport: Transport | None = None,
+        gateway_transport: GatewayTransport,
     ) -> None:
         self._store = store
         self._transport = transport
-        self._gateway_transport = gateway_transport or transport
+        self._gateway_transport = gateway_transport
         self._clock = clock
         self._registry = registry
         self._settings = settings
@@ -208,8 +210,8 @@ class Loop:
         if overflow is not None:
             return [overflow]
         policy = RetryPolicy(self._settings.retry_interval, random.random())  # noqa: S311 - jitter
-        if item.work.kind == "gateway":
-            return await self._ask_provider(item, policy)
+        if item.work.kind in gateway.KINDS:
+            return await self._ask_gateway(item, policy)
         answer = await self._call(item)
         return plan(item.work, item.run, answer, self._clock.now(), policy)
 
@@ -225,16 +227,16 @@ class Loop:
             return Answer(failure=Failure(error.code, str(error)))
         return read_answer(reply)
 
-    async def _ask_provider(self, item: Claim, policy: RetryPolicy) -> list[Decision]:
-        reply: Reply | None = None
-        problem = ""
+    async def _ask_gateway(self, item: Claim, policy: RetryPolicy) -> list[Decision]:
+        reply: GatewayReply | gateway.Problem
         try:
-            call = gateway.build_request(item.payload or b"{}")
-            timeout = self._settings.call_timeout
-            reply = await self._gateway_transport.send("POST", call.url, call.headers, call.body, timeout)
-        except (TransportError, ValueError) as error:
-            problem = str(error)
-        return gateway.plan_gateway(item.work, item.run, reply, problem, self._clock.now(), policy)
+            request = gateway.build_request(item.work.kind, item.payload or b"{}")
+            reply = await self._gateway_transport.send(request)
+        except TransportError as error:
+            reply = gateway.Problem(str(error))
+        except (GatewayRefusedError, ValueError) as error:
+            reply = gateway.Problem(str(error), retriable=False)
+        return gateway.plan_gateway(item.work, item.run, reply, self._clock.now(), policy)
 
     async def _apply(self, item: Claim, decisions: list[Decision], started_at: float, reserved: int) -> Claims:
         """Commit what was decided. While the database cannot be written the answer is kept, not thrown away."""

@@ -124,7 +124,7 @@ def _plan_group(run: RunFacts, answer: Answer, ops: list[Op]) -> list[Decision]:
 def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, policy: RetryPolicy) -> list[Decision]:
     if not is_supported(op):
         raise RunFailedError("OpcodeNotSupported", f"this executor does not carry out the opcode {op.op} yet")
-    step = StepRef(op.id, op.label, op.op, op.races)
+    step = StepRef(op.id, op.label, op.op, op.races, op.detail())
     decisions: list[Decision] = []
     match op.op:
         case "None":
@@ -151,8 +151,9 @@ def _next_key(work: Work, subject: str) -> str:
 
 
 def _finish(step: StepRef, memo: bytes) -> FinishStep:
-    if len(memo) > limits.STEP_OUTPUT:
-        message = f"The output of the step is larger than {limits.STEP_OUTPUT} bytes."
+    if max(len(memo), len(step.detail or b"")) > limits.STEP_OUTPUT:
+        message = f"The output or the input of the step is larger than {limits.STEP_OUTPUT} bytes."
+        step = msgspec.structs.replace(step, detail=None)
         return FinishStep(step, error_memo("OutputTooLarge", message), failed=True)
     return FinishStep(step, memo)
 

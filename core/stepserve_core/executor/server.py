@@ -21,6 +21,8 @@ from stepserve_core.executor.api.routes import build_api
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.executor import GRACE, Executor
+from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
+from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.loop import LoopSettings
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
@@ -51,6 +53,9 @@ class ServerConfig:
         poll_interval: seconds between two rounds of syncs.
         call_timeout: seconds that a call to an app may take.
         concurrency: calls under way at once.
+        gateway_allow: where gateway steps may connect to, see `GatewayPolicy`; by default the internet, and in dev
+            private and loopback addresses too.
+        gateway_timeout: seconds that a gateway step's request may take.
         grace: seconds that calls in flight are given at the end.
     """
 
@@ -68,6 +73,8 @@ class ServerConfig:
     poll_interval: float = 5.0
     call_timeout: float = DEFAULT_TIMEOUT
     concurrency: int = 100
+    gateway_allow: Sequence[str] = ()
+    gateway_timeout: float = GATEWAY_TIMEOUT
     grace: float = GRACE
 
     def check(self) -> None:
@@ -90,6 +97,7 @@ class ServerConfig:
             raise ConfigurationError(f"--port must lie between 0 and 65535, not {self.port}")
         if self.concurrency < 1:
             raise ConfigurationError("the number of calls under way at once must be at least 1 (--queue-workers)")
+        GatewayPolicy(self.gateway_allow)
 
     @property
     def access(self) -> Access:
@@ -150,7 +158,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
 def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
     settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
     store = Store(config.database, synchronous=config.synchronous)
-    return Executor(store, clock=clock, settings=settings)
+    allow = config.gateway_allow or (DEV_ENTRIES if config.kind == "dev" else CLOUD_ENTRIES)
+    return Executor(store, clock=clock, settings=settings, gateway_allow=allow, gateway_timeout=config.gateway_timeout)
 
 
 def _uvicorn_config(executor: Executor, config: ServerConfig) -> uvicorn.Config:

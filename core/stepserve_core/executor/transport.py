@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 7200.0
 _CONNECT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class TransportError(Exception):
@@ -55,7 +55,7 @@ class HttpTransport:
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the answer; bodies are cut off above the size limit, redirects are followed up to a limit."""
         try:
-            return await _within(timeout, self._send(method, url, headers, body))
+            return await within(timeout, self._send(method, url, headers, body))
         except asyncio.TimeoutError:
             raise TransportError("request_duration_too_long", f"{url} did not answer within {timeout:g} s") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
@@ -73,8 +73,9 @@ class HttpTransport:
                 method, target, data=data, headers=headers, timeout=_CONNECT, allow_redirects=False
             ) as response:
                 location = response.headers.get("location")
-                if response.status not in _REDIRECTS or not location:
-                    return await _read(response)
+                if response.status not in REDIRECTS or not location:
+                    answer_headers = {name.lower(): value for name, value in response.headers.items()}
+                    return Reply(response.status, answer_headers, await read_body(response, limits.ANSWER_BODY))
                 target = target.join(yarl.URL(location))
         raise TransportError("too_many_redirects", f"{url} redirects more than {limits.REDIRECTS} times")
 
@@ -92,18 +93,17 @@ class HttpTransport:
         return self._session
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply:
-    """Read an answer; one byte more than allowed is kept, so that an answer that is too long is seen to be."""
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body. What comes after the chunk that goes over `limit` is not read, and the result is longer than it."""
     chunks: list[bytes] = []
     received = 0
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         received += len(chunk)
-        if received > limits.ANSWER_BODY:
+        if received > limit:
             response.close()
             break
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status, headers, b"".join(chunks))
+    return b"".join(chunks)
 
 
 class AppHandler(Protocol):
@@ -124,7 +124,7 @@ class EmbeddedTransport:
         """Return the handler's answer."""
         request = Request(method, url, dict(headers), body)
         try:
-            response = await _within(timeout, self._handler.ahandle(request))
+            response = await within(timeout, self._handler.ahandle(request))
         except asyncio.TimeoutError:
             message = f"the function did not answer within {timeout:g} s"
             raise TransportError("request_duration_too_long", message) from None
@@ -139,12 +139,14 @@ class EmbeddedTransport:
 
 if sys.version_info >= (3, 11):
 
-    async def _within(seconds: float, answer: Awaitable[T]) -> T:
+    async def within(seconds: float, answer: Awaitable[T]) -> T:
+        """Wait at most `seconds`, or raise asyncio.TimeoutError."""
         async with asyncio.timeout(seconds):
             return await answer
 
 else:
 
-    async def _within(seconds: float, answer: Awaitable[T]) -> T:
+    async def within(seconds: float, answer: Awaitable[T]) -> T:
+        """Wait at most `seconds`, or raise asyncio.TimeoutError."""
         # Before 3.11 there is no asyncio.timeout; wait_for makes a task for every call.
         return await asyncio.wait_for(answer, seconds)

@@ -11,6 +11,8 @@ from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import fragments, limits
 from stepserve_core.executor.answers import Op
 from stepserve_core.executor.decisions import (
+    AI_GATEWAY,
+    GATEWAY,
     Decision,
     GatewayStep,
     InvokeStep,
@@ -51,7 +53,7 @@ def plan_waiting(op: Op, step: StepRef, now: float) -> Decision:
             return _plan_wait(op, step, now)
         case "InvokeFunction":
             return _plan_invoke(op, step, now)
-        case "AIGateway":
+        case "AIGateway" | "Gateway":
             return _plan_gateway(op, step)
         case _:
             raise OpInvalidError(f"the opcode {op.op} cannot stand here")
@@ -89,7 +91,12 @@ def _plan_gateway(op: Op, step: StepRef) -> GatewayStep:
     parts = {
         key: canonicalize(bytes(raw)) for key, raw in (op.opts or {}).items() if key.isascii() and key.isidentifier()
     }
-    return GatewayStep(step, fragments.join_object(parts))
+    if op.op == "AIGateway":
+        return GatewayStep(step, fragments.join_object(parts), AI_GATEWAY)
+    body: object = op.option("body")
+    if body is not None and not isinstance(body, str):
+        raise OpInvalidError(f"step {op.label!r}: opts.body must be text")
+    return GatewayStep(step, fragments.join_object(parts), GATEWAY)
 
 
 def _text(op: Op, key: str) -> str | None:

@@ -64,10 +64,11 @@ class Steps:
         """Memoise an executed step, once. Return False where it had a memo; the first one stays (executor.md 5.4)."""
         saved = self._execute(
             "INSERT INTO steps (run_id, hash, name, op, status, races, attempt, queued_at, started_at, ended_at, memo,"
-            " position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT step_count FROM runs WHERE id = ?))"
+            " detail, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT step_count FROM runs WHERE id = ?))"
             " ON CONFLICT (run_id, hash) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,"
             " queued_at = excluded.queued_at, started_at = excluded.started_at, ended_at = excluded.ended_at,"
-            " memo = excluded.memo, position = excluded.position, races = max(races, excluded.races)"
+            " memo = excluded.memo, position = excluded.position, races = max(races, excluded.races),"
+            " detail = coalesce(detail, excluded.detail)"
             " WHERE memo IS NULL",
             (
                 run_id,
@@ -81,6 +82,7 @@ class Steps:
                 timing.started_at,
                 timing.ended_at,
                 memo,
+                step.detail,
                 run_id,
             ),
         )
