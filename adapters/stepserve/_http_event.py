@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from stepserve_core import Function, Inngest
-from stepserve_core._streaming import Streaming
+from stepserve_core import Function, Inngest, Streaming
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.handler import Handler, ServeOptions
 

@@ -13,9 +13,7 @@ from aiohttp import web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request
-from stepserve_core._streaming import AsyncStream
-from stepserve_core.handler import DEFAULT_PATH, Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import DEFAULT_PATH, AsyncStream, Handler, MountOptions, Request, ServeOptions, resolve_path
 
 FRAMEWORK = "aiohttp"
 

@@ -10,9 +10,7 @@ from urllib.parse import quote, unquote
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request, Response
-from stepserve_core._streaming import AsyncStream
-from stepserve_core.handler import Handler, ServeOptions
+from stepserve_core.handler import AsyncStream, Handler, Request, Response, ServeOptions
 
 FRAMEWORK = "asgi"
 

@@ -14,9 +14,8 @@ from typing_extensions import Unpack
 
 from stepserve._http_event import body_from, headers_from, url_from, whole_answer_handler
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request, Response
 from stepserve_core.errors import ConfigurationError
-from stepserve_core.handler import ServeOptions
+from stepserve_core.handler import Request, Response, ServeOptions
 
 FRAMEWORK = "aws_lambda"
 

@@ -15,8 +15,7 @@ from typing_extensions import Unpack
 
 from stepserve._http_event import whole_answer_handler
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request
-from stepserve_core.handler import METHODS, ServeOptions
+from stepserve_core.handler import METHODS, Request, ServeOptions
 
 FRAMEWORK = "azure"
 

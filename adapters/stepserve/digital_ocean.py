@@ -14,10 +14,9 @@ from typing_extensions import Unpack
 
 from stepserve._http_event import body_from, headers_from, url_from, whole_answer_handler
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request, Response
 from stepserve_core._serialize import encode_wire
 from stepserve_core.errors import BodyInvalidError
-from stepserve_core.handler import ServeOptions
+from stepserve_core.handler import Request, Response, ServeOptions
 
 FRAMEWORK = "digitalocean"
 

@@ -11,9 +11,7 @@ from typing_extensions import Unpack
 
 from stepserve import asgi, wsgi
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Response
-from stepserve_core._streaming import AsyncStream, Stream
-from stepserve_core.handler import Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import AsyncStream, Handler, MountOptions, Response, ServeOptions, Stream, resolve_path
 
 FRAMEWORK = "falcon"
 

@@ -16,8 +16,7 @@ from typing_extensions import Unpack
 from stepserve.asgi import request_from
 from stepserve.starlette import route, route_name
 from stepserve_core import Function, Inngest
-from stepserve_core._streaming import AsyncStream
-from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import DEFAULT_PATH, METHODS, AsyncStream, Handler, MountOptions, ServeOptions, resolve_path
 
 FRAMEWORK = "fast_api"
 

@@ -14,8 +14,7 @@ from typing_extensions import Unpack
 
 from stepserve.wsgi import request_from
 from stepserve_core import Function, Inngest
-from stepserve_core._streaming import Stream
-from stepserve_core.handler import Handler, ServeOptions
+from stepserve_core.handler import Handler, ServeOptions, Stream
 
 FRAMEWORK = "google_cloud"
 

@@ -14,9 +14,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request
-from stepserve_core._streaming import Stream
-from stepserve_core.handler import Handler, ServeOptions, resolve_path
+from stepserve_core.handler import Handler, Request, ServeOptions, Stream, resolve_path
 
 FRAMEWORK = "http_server"
 

@@ -17,8 +17,7 @@ from typing_extensions import Unpack
 
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core._streaming import Stream
-from stepserve_core.handler import DEFAULT_PATH, Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import DEFAULT_PATH, Handler, MountOptions, ServeOptions, Stream, resolve_path
 
 FRAMEWORK = "pyramid"
 

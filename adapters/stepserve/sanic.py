@@ -15,9 +15,16 @@ import sanic
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request
-from stepserve_core._streaming import AsyncStream
-from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import (
+    DEFAULT_PATH,
+    METHODS,
+    AsyncStream,
+    Handler,
+    MountOptions,
+    Request,
+    ServeOptions,
+    resolve_path,
+)
 
 FRAMEWORK = "sanic"
 

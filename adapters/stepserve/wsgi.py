@@ -13,8 +13,7 @@ from urllib.parse import quote
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request, Response
-from stepserve_core.handler import Handler, ServeOptions
+from stepserve_core.handler import Handler, Request, Response, ServeOptions
 
 FRAMEWORK = "wsgi"
 

@@ -29,10 +29,13 @@ class Adapter:
     official: str | None
     mount: Callable[[Any, Any, Any], Any]
     bare: Callable[[], Any]
+    is_asgi: bool | None = None
+    """Where it is not the colour of the functions that decides."""
 
     def endpoint(self, app: Any) -> Endpoint:
         """Return what calls an application."""
-        return AsgiEndpoint(app) if self.is_async else WsgiEndpoint(app)
+        is_asgi = self.is_async if self.is_asgi is None else self.is_asgi
+        return AsgiEndpoint(app) if is_asgi else WsgiEndpoint(app)
 
 
 def _itself(module: Any, client: Any, functions: Any) -> Any:
@@ -243,7 +246,12 @@ def _mount_django(module: Any, client: Any, functions: Any) -> Any:
     return _django_app(module.serve(client, functions))
 
 
-def _bare_django() -> Any:
+def _mount_django_asgi(module: Any, client: Any, functions: Any) -> Any:
+    _set_django_up()
+    return _django_app(module.serve(client, functions), is_asgi=True)
+
+
+def _bare_django(*, is_async: bool = False, is_asgi: bool = False) -> Any:
     _set_django_up()
     from django.http import HttpRequest, HttpResponse
     from django.urls import path
@@ -253,7 +261,18 @@ def _bare_django() -> Any:
         _, body, headers = bare_answer(request.body, header, signed=True)
         return HttpResponse(body, CONTENT_TYPE, headers=headers)
 
-    return _django_app(path(SERVE_PATH.removeprefix("/"), call))
+    async def call_async(request: HttpRequest) -> HttpResponse:
+        return call(request)
+
+    return _django_app(path(SERVE_PATH.removeprefix("/"), call_async if is_async else call), is_asgi=is_asgi)
+
+
+def _bare_django_async() -> Any:
+    return _bare_django(is_async=True)
+
+
+def _bare_django_asgi() -> Any:
+    return _bare_django(is_async=True, is_asgi=True)
 
 
 def _set_django_up() -> None:
@@ -261,27 +280,36 @@ def _set_django_up() -> None:
     from django.conf import settings
 
     if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=[], ROOT_URLCONF=(), SECRET_KEY="bench")
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+        settings.configure(
+            ALLOWED_HOSTS=["*"], DATABASES={"default": database}, MIDDLEWARE=[], ROOT_URLCONF=(), SECRET_KEY="bench"
+        )
         django.setup()
 
 
-def _django_app(pattern: Any) -> Any:
+def _django_app(pattern: Any, *, is_asgi: bool = False) -> Any:
+    from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
 
-    class Handler(WSGIHandler):
-        urlconf = (pattern,)
-
+    class OnWSGI(WSGIHandler):
         def get_response(self, request: Any) -> Any:
-            request.urlconf = self.urlconf
+            request.urlconf = (pattern,)
             return super().get_response(request)
 
-    return Handler()
+    class OnASGI(ASGIHandler):
+        async def get_response_async(self, request: Any) -> Any:
+            request.urlconf = (pattern,)
+            return await super().get_response_async(request)
+
+    return OnASGI() if is_asgi else OnWSGI()
 
 
 ADAPTERS = (
     Adapter("WSGI", (), False, "wsgi", None, _itself, _bare_wsgi),
     Adapter("Bottle", ("bottle",), False, "bottle", None, _mount_bottle, _bare_bottle),
     Adapter("Django", ("django",), False, "django", "django", _mount_django, _bare_django),
+    Adapter("Django, async on WSGI", ("django",), True, "django", "django", _mount_django, _bare_django_async, False),
+    Adapter("Django on ASGI", ("django",), True, "django", "django", _mount_django_asgi, _bare_django_asgi),
     Adapter("Falcon", ("falcon",), False, "falcon", None, _mount_falcon, _bare_falcon),
     Adapter("Flask", ("flask",), False, "flask", "flask", _mount_flask, _bare_flask),
     Adapter("Pyramid", ("pyramid",), False, "pyramid", None, _mount_pyramid, _bare_pyramid),

@@ -67,7 +67,7 @@ class Admission:
         self._unauthed_sync = is_unauthed_sync_enabled(enable_unauthed_sync)
         self._serve_origin = serve_origin
         self._serve_path = serve_path
-        self._origin = serve_origin or os.environ.get("INNGEST_SERVE_ORIGIN") or None
+        self.origin = serve_origin or os.environ.get("INNGEST_SERVE_ORIGIN") or None
         self._path = public_path or serve_path or os.environ.get("INNGEST_SERVE_PATH") or None
         self._sync = _registration.SyncResponder(client, functions, framework)
 
@@ -135,7 +135,7 @@ class Admission:
             base = _protocol.parse_sync(request.body).get("url")
             if not isinstance(base, str):
                 raise BodyInvalidError('an in-band sync needs the app\'s URL in its body: {"url": "https://…"}')
-            body = self._sync.in_band(self._serve_url(base), self._inspect())
+            body = self._sync.in_band(self.reported_url(base), self._inspect())
             return _answering(Answer(200, body, {_protocol.SYNC_KIND: "in_band"}))
         kind = _server_kind(request)
         mode = self._client.settings.mode
@@ -148,10 +148,16 @@ class Admission:
         deploy_id = request.query().get("deployId", [None])[0]
 
         async def register(runtime: Runtime) -> Answer:
-            body = await self._sync.out_of_band(runtime, self._serve_url(url), kind, deploy_id)
-            return Answer(200, body, {_protocol.SYNC_KIND: "out_of_band"})
+            reply = await self.register(runtime, url, kind, deploy_id)
+            return Answer(200, encode_wire(reply), {_protocol.SYNC_KIND: "out_of_band"})
 
         return register
+
+    async def register(
+        self, runtime: Runtime, url: str, server_kind: str | None = None, deploy_id: str | None = None
+    ) -> dict[str, Any]:
+        """Register the functions as reached at `url`, and return the server's answer; for the errors see `Handler`."""
+        return await self._sync.out_of_band(runtime, self.reported_url(url), server_kind, deploy_id)
 
     def _authenticate(self, request: Request) -> str | None:
         """Return the key that signed the request; None in dev mode, which checks nothing (1.3)."""
@@ -183,8 +189,9 @@ class Admission:
             serve_path=self._serve_path,
         )
 
-    def _serve_url(self, url: str) -> str:
-        return _registration.serve_url(url, serve_origin=self._origin, path=self._path)
+    def reported_url(self, url: str) -> str:
+        """Return the URL under which the app is registered if a request comes to `url`."""
+        return _registration.serve_url(url, serve_origin=self.origin, path=self._path)
 
 
 def _by_id(functions: list[Function[Any]]) -> dict[str, ServedFunction]:

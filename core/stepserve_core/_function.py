@@ -162,6 +162,11 @@ class Function(Generic[T_co]):
             )
 
     @property
+    def app_id(self) -> str:
+        """Return the id of the app whose client made the function."""
+        return self._app_id
+
+    @property
     def id(self) -> str:
         """The id with the app's, as the server knows it."""
         return f"{self._app_id}-{self._options.fn_id}"

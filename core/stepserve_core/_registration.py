@@ -216,10 +216,12 @@ class SyncResponder:
             in_band_reply(self._client, configs, framework=self._framework, url=url, inspected=inspected)
         )
 
-    async def out_of_band(self, runtime: Runtime, url: str, server_kind: str | None, deploy_id: str | None) -> bytes:
+    async def out_of_band(
+        self, runtime: Runtime, url: str, server_kind: str | None, deploy_id: str | None
+    ) -> dict[str, Any]:
         """Register the functions, and return the server's answer."""
         configs = function_configs(self._functions, url)
-        reply = await register(
+        return await register(
             self._client,
             runtime,
             configs,
@@ -228,4 +230,3 @@ class SyncResponder:
             server_kind=server_kind,
             deploy_id=deploy_id,
         )
-        return encode_wire(reply)

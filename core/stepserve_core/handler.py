@@ -2,14 +2,17 @@
 
 `Handler` checks who asks before anything else, finds out what is asked, and has it served in the runtime that
 fits the function's colour: `handle` is called from a thread, `ahandle` from an event loop.
+
+This module is all that an adapter needs of the core, beside the names of `stepserve_core`.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, NamedTuple, TypedDict
 
 from stepserve_core import _failure, _protocol, _streaming
 from stepserve_core._admission import Admission, Work
@@ -22,6 +25,20 @@ from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import sign
 from stepserve_core._streaming import AsyncStream, Stream, Streaming
 from stepserve_core.errors import Error, UnauthorizedError
+
+__all__ = [
+    "DEFAULT_PATH",
+    "METHODS",
+    "Around",
+    "AsyncStream",
+    "Handler",
+    "MountOptions",
+    "Request",
+    "Response",
+    "ServeOptions",
+    "Stream",
+    "resolve_path",
+]
 
 DEFAULT_PATH = "/api/inngest"
 METHODS = ("GET", "POST", "PUT")
@@ -42,6 +59,22 @@ class ServeOptions(MountOptions, total=False):
     serve_path: str | None
 
 
+class Around(NamedTuple):
+    """What a framework does around a call of a function and of its middleware: prepare connections, and put them back.
+
+    Each is called for every call of a function of its colour, and what it returns is entered and left right there;
+    nothing happens around requests that call no function. An error that one raises becomes the answer.
+
+    Args:
+        thread: for `def` functions, in the thread where the function runs.
+        loop: for `async def` functions, on the event loop and in the task that serves the call. Context variables
+            that it sets are seen by the function.
+    """
+
+    thread: Callable[[], AbstractContextManager[object]]
+    loop: Callable[[], AbstractAsyncContextManager[object]]
+
+
 class Handler:
     """Serves the functions of one app.
 
@@ -49,6 +82,7 @@ class Handler:
         client: the app.
         functions: what it serves.
         framework: the framework's name on the wire.
+        around: contexts around every call of a function, for adapters.
         enable_unauthed_sync: whether unsigned sync requests are served in production; else
             INNGEST_ENABLE_UNAUTHED_SYNC, else True. They make the app register itself and tell the sender nothing.
         public_path: the path to report, where a proxy changes it.
@@ -68,6 +102,7 @@ class Handler:
         functions: Iterable[Function[Any]],
         *,
         framework: str,
+        around: Around | None = None,
         enable_unauthed_sync: bool | None = None,
         public_path: str | None = None,
         serve_origin: str | None = None,
@@ -85,6 +120,7 @@ class Handler:
             serve_origin=serve_origin,
             serve_path=serve_path,
         )
+        self._around = around
         self._streams = (streaming or _streaming_variable()) is Streaming.FORCE
         self._headers = {
             **client.headers,
@@ -92,6 +128,31 @@ class Handler:
             _protocol.FRAMEWORK: framework,
             _protocol.SDK_HANDLED: "true",
         }
+
+    @property
+    def client(self) -> Inngest:
+        """Return the client of the app."""
+        return self._client
+
+    @property
+    def serve_origin(self) -> str | None:
+        """Return the origin that is reported whatever the request's is; None if the request decides."""
+        return self._admission.origin
+
+    def reported_url(self, url: str) -> str:
+        """Return the URL under which the app is registered if a request comes to `url` (protocol.md 1.5)."""
+        return self._admission.reported_url(url)
+
+    def register(self, url: str) -> dict[str, Any]:
+        """Register the functions, as if a request to sync had come to `url`; from a thread that may block.
+
+        For commands that run where the app is deployed. Return the server's answer (protocol.md 4.5).
+
+        Raises:
+            RegistrationFailedError: the server could not be reached, or refused them; the message says why.
+            FunctionConfigInvalidError: there are no functions.
+        """
+        return run_sync(self._admission.register(SyncRuntime(), url))
 
     def handle(self, request: Request) -> Response:
         """Serve a request, from a thread that may block."""
@@ -137,7 +198,13 @@ class Handler:
 
     async def _serve(self, work: Work, runtime: Runtime) -> Answer:
         try:
-            return await work.serve(runtime)
+            if self._around is None or work.is_async is None:
+                return await work.serve(runtime)
+            if runtime.is_async:
+                async with self._around.loop():
+                    return await work.serve(runtime)
+            with self._around.thread():
+                return await work.serve(runtime)
         except UnauthorizedError as error:
             self._client.logger.warning("refused a request: %s", error)
             return Answer(401, b'{"message":"Unauthorized"}', {})

@@ -153,6 +153,33 @@ def test_queries_of_async_functions_do_not_wait_for_each_other(
     assert results == [0, 0]
 
 
+def test_a_call_of_an_async_function_starts_no_thread_unless_it_asks_the_database(
+    client: Inngest, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def note_and_start(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    @client.create_function(fn_id="queries", trigger=TRIGGER)
+    async def queries(ctx: Context) -> int:
+        return await sync_to_async(_count_orders)() if asks else -1
+
+    asks = False
+    with DjangoOnWaitress().mount(client, [queries]) as send:
+        first = _result(App(send))  # may start the loop
+        monkeypatch.setattr(threading.Thread, "start", note_and_start)
+        second, threads_of_second = _result(App(send)), len(started)
+        asks = True
+        third, threads_of_third = _result(App(send)), len(started)
+
+    assert (first, second, third) == (-1, -1, 0)
+    assert threads_of_second == 0
+    assert threads_of_third > 0  # one for its queries; newer versions of asgiref end it with another
+
+
 @pytest.mark.parametrize("colour", ["def", "async def"])
 @pytest.mark.parametrize("server", SERVERS)
 def test_atomic_requests_do_not_apply(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
+import pathlib
 import pkgutil
 
 import pytest
@@ -85,3 +87,23 @@ def test_an_adapter_loads_neither_executor_nor_command_line(adapter: str) -> Non
 
 def test_the_contract_suite_loads_pytest_and_no_framework() -> None:
     assert _packages("stepserve.testing.contract", "stepserve.testing.servers") == {"pytest"}
+
+
+FOREIGN = {"_body", "_get_current_object"}
+"""Private attributes of frameworks that adapters need: Django's request, Flask's and Quart's proxies."""
+
+
+def test_no_adapter_touches_private_attributes_of_the_core() -> None:
+    (root,) = map(pathlib.Path, stepserve.__path__)
+    files = [path for path in root.rglob("*.py") if "testing" not in path.parts]
+    trees = [ast.parse(path.read_text()) for path in files]
+    touched = {
+        node.attr
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__")
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+
+    assert len(files) > 20
+    assert touched == FOREIGN

@@ -30,7 +30,7 @@ def check_served(**_: Any) -> list[CheckMessage]:
     if not getattr(settings, NAME, {}):
         return []
     app_id = get_client().app_id
-    others = [function.id for function in found if function._app_id != app_id]
+    others = [function.id for function in found if function.app_id != app_id]
     if not others:
         return []
     message = f"urls() serves the app {app_id!r}, and so leaves out: {', '.join(others)}."

@@ -7,54 +7,61 @@ on its background loop. So it is done once more where the function runs, around 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncGenerator, Generator
+from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
+from django.db.backends.signals import connection_created
 
-from stepserve_core._admission import Work
-from stepserve_core._answer import Answer
-from stepserve_core._runtime import Runtime
-from stepserve_core.handler import Handler
-
-_Serve = Callable[[Runtime], Coroutine[Any, Any, Answer]]
+from stepserve_core.handler import Around
 
 
-class DjangoHandler(Handler):
-    """A handler whose calls meet no stale database connections, and leave none behind."""
+class _Opened:
+    """Whether a call of an async function has opened a connection."""
 
-    async def _serve(self, work: Work, runtime: Runtime) -> Answer:
-        # The core comes here in the thread, or on the loop, that the function's colour asks for.
-        if work.is_async is not None:
-            work = work._replace(serve=_with_fresh_connections(work.serve))
-        return await super()._serve(work, runtime)
+    any = False
 
 
-def _with_fresh_connections(serve: _Serve) -> _Serve:
-    async def serve_fresh(runtime: Runtime) -> Answer:
-        if runtime.is_async:
-            return await _serve_async(serve, runtime)
+_opened: ContextVar[_Opened] = ContextVar("stepserve_opened")
+
+
+@contextlib.contextmanager
+def _in_thread() -> Generator[None, None, None]:
+    close_old_connections()
+    try:
+        yield
+    finally:
         close_old_connections()
-        try:
-            return await serve(runtime)
-        finally:
-            close_old_connections()
-
-    return serve_fresh
 
 
-async def _serve_async(serve: _Serve, runtime: Runtime) -> Answer:
-    """Serve a call of an async function.
+@contextlib.asynccontextmanager
+async def _on_loop() -> AsyncGenerator[None, None]:
+    """Let queries run in a thread that is the call's own, and close what was opened there.
 
-    Its queries run in a thread that is its own: Django's of the request under ASGI, where entering a context again
-    changes nothing; under WSGI one that this context starts, so that calls do not queue for the one of the process.
+    Under ASGI it is Django's of the request, where entering a context again changes nothing; under WSGI one that
+    this context starts with the first query, so that calls do not queue for the one of the process. Either is new,
+    and so are its connections. Calls without a query need no thread.
     """
-    async with ThreadSensitiveContext():
-        try:
-            return await serve(runtime)
-        finally:
-            await sync_to_async(_close_connections)()
+    opened = _Opened()
+    token = _opened.set(opened)
+    try:
+        async with ThreadSensitiveContext():
+            try:
+                yield
+            finally:
+                if opened.any:
+                    await sync_to_async(_close_connections)()
+    finally:
+        _opened.reset(token)
+
+
+def _note_opened(**_: Any) -> None:
+    opened = _opened.get(None)  # the thread of a query has the context of the call that asks
+    if opened is not None:
+        opened.any = True
 
 
 def _close_connections() -> None:
@@ -62,3 +69,9 @@ def _close_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()
+
+
+connection_created.connect(_note_opened)
+
+AROUND = Around(thread=_in_thread, loop=_on_loop)
+"""Lets calls meet no stale connections, and leave none behind."""

@@ -29,7 +29,7 @@ def discover() -> list[Function[Any]]:
 def discovered_functions() -> list[Function[Any]]:
     """Return the discovered functions that belong to the client of the setting STEPSERVE."""
     app_id = get_client().app_id
-    return [function for function in discover() if function._app_id == app_id]
+    return [function for function in discover() if function.app_id == app_id]
 
 
 def _modules() -> list[ModuleType]:

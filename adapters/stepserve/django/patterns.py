@@ -20,14 +20,21 @@ from django.utils.cache import patch_cache_control
 from typing_extensions import Unpack
 
 from stepserve.django.configuration import configured_options, get_client
-from stepserve.django.connections import DjangoHandler
+from stepserve.django.connections import AROUND
 from stepserve.django.discovery import discovered_functions
 from stepserve.wsgi import EnvironHeaders, read_body
 from stepserve_core import Function, Inngest
-from stepserve_core._protocol import Request, Response
-from stepserve_core._streaming import AsyncStream, Stream
 from stepserve_core.errors import ConfigurationError
-from stepserve_core.handler import Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import (
+    AsyncStream,
+    Handler,
+    MountOptions,
+    Request,
+    Response,
+    ServeOptions,
+    Stream,
+    resolve_path,
+)
 
 FRAMEWORK = "django"
 ROUTE = "inngest"
@@ -40,7 +47,7 @@ def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack
 
     `urlpatterns = [stepserve.django.serve(client, functions)]`
     """
-    handler = DjangoHandler(client, functions, framework=FRAMEWORK, **options)
+    handler = Handler(client, functions, framework=FRAMEWORK, around=AROUND, **options)
     return ServePattern(resolve_path(options.get("serve_path")).removeprefix("/"), client, handler)
 
 
@@ -67,7 +74,7 @@ def urls(
         path = configured.path if path is None else path
         options = {**configured.mount, **options}
     route = (ROUTE if path is None else path).removeprefix("/")
-    return [ServePattern(route, client, DjangoHandler(client, functions, framework=FRAMEWORK, **options))]
+    return [ServePattern(route, client, Handler(client, functions, framework=FRAMEWORK, around=AROUND, **options))]
 
 
 class ServePattern(URLPattern):

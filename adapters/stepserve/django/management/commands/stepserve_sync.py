@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from stepserve.django.served import DEV_ORIGIN, ServedApp, served_apps
-from stepserve_core import _protocol
-from stepserve_core._protocol import Request, Response
-from stepserve_core._signature import sign
+from stepserve_core.errors import Error
 
 
 class Command(BaseCommand):
@@ -34,24 +30,17 @@ class Command(BaseCommand):
             raise CommandError("no URL of this project serves functions; add stepserve.django.serve(…) or urls()")
         for app in apps:
             url = _url(app, options["origin"])
-            reply = _sync(app, url)
-            answer = msgspec.json.decode(reply.body)
-            if reply.status != 200:
-                raise CommandError(f"{app.client.app_id}: {answer['message']}")
+            try:
+                answer = app.handler.register(url)
+            except Error as error:
+                raise CommandError(f"{app.client.app_id}: {error}") from None
             changes = "its functions changed" if answer.get("modified") else "nothing changed"
-            self.stdout.write(f"registered {app.client.app_id} at {app.handler._admission._serve_url(url)}: {changes}")
+            self.stdout.write(f"registered {app.client.app_id} at {app.handler.reported_url(url)}: {changes}")
 
 
 def _url(app: ServedApp, origin: str | None) -> str:
     if origin is not None and "://" not in origin:
         raise CommandError(f"--origin must begin with http:// or https://, not {origin!r}")
-    if origin is None and app.client.is_production and app.handler._admission._origin is None:
+    if origin is None and app.client.is_production and app.handler.serve_origin is None:
         raise CommandError(f"where is {app.client.app_id} reached? Pass --origin https://… or set INNGEST_SERVE_ORIGIN")
     return (origin or DEV_ORIGIN).rstrip("/") + app.path
-
-
-def _sync(app: ServedApp, url: str) -> Response:
-    """Ask the handler what the server would ask it: to register itself (protocol.md 4.2)."""
-    key = app.client.signing_key
-    headers = {_protocol.SIGNATURE: sign(b"", key, round(time.time()))} if app.client.is_production and key else {}
-    return app.handler.handle(Request("PUT", url, headers, b""))
