@@ -10,7 +10,7 @@ import msgspec
 
 from stepserve_core import _durations
 from stepserve_core._durations import Duration
-from stepserve_core._event import Event
+from stepserve_core._event import Event, event_from
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import UNSET, encode_input
@@ -31,7 +31,7 @@ def read_nothing(memo: object) -> None:
 
 def read_event(memo: object) -> Event | None:
     """Read the memo of a wait: the event that came, or None."""
-    return None if memo is None else Event.from_raw(memo)
+    return None if memo is None else event_from(memo)
 
 
 class Asks:

@@ -1,40 +1,57 @@
 """The options of a function: their wire form and the rules they must keep (protocol.md 4.6).
 
-Options are plain values. `problems()` says what is wrong with one, so that the error can name the function too;
-it is asked when the function is defined.
+Options are plain values. A value of a wrong type is refused at once, with the words of the official SDK; what else
+the server would refuse is said by `problems()` when the function is defined, so that the error can name the function.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
-
-import msgspec
+from typing import Any, Literal, NamedTuple
 
 from stepserve_core import _durations
 from stepserve_core._durations import Duration
+from stepserve_core._model import Model
 from stepserve_core.errors import FunctionConfigInvalidError
 
-Problem = tuple[str, str]
-"""The name of a field and what is wrong with it."""
+
+class Problem(NamedTuple):
+    """The name of a field, what is wrong with it, and whether that is its type."""
+
+    field: str
+    text: str
+    is_type: bool = False
+
 
 _SECOND, _DAY = 1_000, 86_400_000
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 _CRON_DESCRIPTOR = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)")
 
 
-class Option(msgspec.Struct, kw_only=True, frozen=True):
+class Option(Model, kw_only=True):
+    """Base of the options.
+
+    Raises:
+        FunctionConfigInvalidError: a value has a wrong type: "max_size: Input should be a valid integer".
+    """
+
+    def __post_init__(self) -> None:
+        for problem in self.problems():
+            if problem.is_type:
+                raise FunctionConfigInvalidError(f"{problem.field}: {problem.text}")
+
     def problems(self) -> Iterator[Problem]:
         """Yield what the server would refuse."""
         yield from ()
 
-    def wire(self) -> dict[str, Any]:
-        """Return the JSON form; None stands for an absent field."""
-        return msgspec.structs.asdict(self)
+    @classmethod
+    def complaint(cls, text: str) -> FunctionConfigInvalidError:
+        """Return the error for a value of which no option can be made."""
+        return FunctionConfigInvalidError(text)
 
 
-class Batch(Option, kw_only=True, frozen=True):
+class Batch(Option, kw_only=True):
     """Start one run for up to `max_size` events, or for those that came within `timeout`."""
 
     max_size: int
@@ -50,11 +67,11 @@ class Batch(Option, kw_only=True, frozen=True):
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form; the server reads a batch's timeout without days and weeks (4.6)."""
-        timeout = None if self.timeout is None else f"{_durations.to_milliseconds(self.timeout) // 1000}s"
+        timeout = None if self.timeout is None else f"{_durations.to_seconds(self.timeout)}s"
         return {"maxSize": self.max_size, "timeout": timeout, "key": self.key, "if": self.if_exp}
 
 
-class Cancel(Option, kw_only=True, frozen=True):
+class Cancel(Option, kw_only=True):
     """Cancel a run when `event` comes, if `if_exp` holds, within `timeout` of the start."""
 
     event: str
@@ -72,7 +89,7 @@ class Cancel(Option, kw_only=True, frozen=True):
         return {"event": self.event, "if": self.if_exp, "timeout": _text(self.timeout)}
 
 
-class Concurrency(Option, kw_only=True, frozen=True):
+class Concurrency(Option, kw_only=True):
     """Let at most `limit` steps execute at the same time, per value of `key`."""
 
     limit: int
@@ -85,10 +102,10 @@ class Concurrency(Option, kw_only=True, frozen=True):
         yield from _texts(self, "key")
         yield from _one_of("scope", self.scope, ("account", "env", "fn", None))
         if self.scope in ("account", "env") and not self.key:
-            yield "key", f"is needed with scope {self.scope!r}"
+            yield Problem("key", f"is needed with scope {self.scope!r}")
 
 
-class Debounce(Option, kw_only=True, frozen=True):
+class Debounce(Option, kw_only=True):
     """Start after `period` without further events, with the last of them; at the latest after `timeout`."""
 
     period: Duration
@@ -106,7 +123,7 @@ class Debounce(Option, kw_only=True, frozen=True):
         return {"period": _text(self.period), "key": self.key, "timeout": _text(self.timeout)}
 
 
-class Priority(Option, kw_only=True, frozen=True):
+class Priority(Option, kw_only=True):
     """Order runs by the expression `run`: seconds by which a run counts as older."""
 
     run: str
@@ -116,7 +133,7 @@ class Priority(Option, kw_only=True, frozen=True):
         yield from _texts(self, "run", required=True)
 
 
-class RateLimit(Option, kw_only=True, frozen=True):
+class RateLimit(Option, kw_only=True):
     """Drop events over `limit` in `period`, per value of `key`."""
 
     limit: int
@@ -134,7 +151,7 @@ class RateLimit(Option, kw_only=True, frozen=True):
         return {"limit": self.limit, "period": _text(self.period), "key": self.key}
 
 
-class Singleton(Option, kw_only=True, frozen=True):
+class Singleton(Option, kw_only=True):
     """Allow one run at a time, per value of `key`: `skip` the new one, or `cancel` the old one."""
 
     mode: Literal["skip", "cancel"]
@@ -146,7 +163,7 @@ class Singleton(Option, kw_only=True, frozen=True):
         yield from _texts(self, "key")
 
 
-class Throttle(Option, kw_only=True, frozen=True):
+class Throttle(Option, kw_only=True):
     """Delay starts over `limit` in `period`, per value of `key`; `burst` may start at once."""
 
     limit: int
@@ -167,7 +184,7 @@ class Throttle(Option, kw_only=True, frozen=True):
         return {"limit": self.limit, "period": _text(self.period), "key": self.key, "burst": self.burst}
 
 
-class Timeouts(Option, kw_only=True, frozen=True):
+class Timeouts(Option, kw_only=True):
     """Cancel runs that have not started, or not finished, in time."""
 
     start: Duration | None = None
@@ -183,7 +200,7 @@ class Timeouts(Option, kw_only=True, frozen=True):
         return {"start": _text(self.start), "finish": _text(self.finish)}
 
 
-class TriggerCron(Option, kw_only=True, frozen=True):
+class TriggerCron(Option, kw_only=True):
     """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like."""
 
     cron: str
@@ -198,7 +215,7 @@ class TriggerCron(Option, kw_only=True, frozen=True):
             if _CRON_DESCRIPTOR.fullmatch(schedule):
                 pass
             elif len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
-                yield "cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}"
+                yield Problem("cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}")
         if self.jitter is not None:
             yield from _duration("jitter", self.jitter, most=300_000)
 
@@ -207,7 +224,7 @@ class TriggerCron(Option, kw_only=True, frozen=True):
         return {"cron": self.cron, "jitter": _text(self.jitter)}
 
 
-class TriggerEvent(Option, kw_only=True, frozen=True):
+class TriggerEvent(Option, kw_only=True):
     """Start for each event of this name for which the expression, if any, is true."""
 
     event: str
@@ -237,26 +254,30 @@ def _text(duration: Duration | None) -> str | None:
 
 def _integer(field: str, value: object, *, least: int) -> Iterator[Problem]:
     if not isinstance(value, int) or isinstance(value, bool):
-        yield field, f"must be a whole number, not {type(value).__name__}"
+        yield Problem(field, "Input should be a valid integer", is_type=True)
     elif value < least:
-        yield field, f"must be at least {least}, not {value}"
+        yield Problem(field, f"must be at least {least}, not {value}")
 
 
 def _one_of(field: str, value: object, allowed: tuple[str | None, ...]) -> Iterator[Problem]:
     if value not in allowed:
-        yield field, f"must be one of {', '.join(repr(item) for item in allowed if item)}, not {value!r}"
+        *most, last = [repr(item) for item in allowed if item]
+        yield Problem(field, f"Input should be {', '.join(most)} or {last}", is_type=True)
 
 
 def _duration(field: str, value: object, *, optional: bool = False, most: int | None = None) -> Iterator[Problem]:
     if value is None and optional:
         return
-    try:
-        _durations.to_text(value)  # type: ignore[arg-type] # whatever the user passed is checked right here
-    except FunctionConfigInvalidError as error:
-        yield field, str(error)
+    if not isinstance(value, Duration) or isinstance(value, bool):
+        yield Problem(field, "Input should be a valid integer", is_type=True)
         return
-    if most is not None and _durations.to_milliseconds(value) > most:  # type: ignore[arg-type] # checked above
-        yield field, f"must be at most {_durations.to_text(most)}"
+    try:
+        _durations.to_text(value)
+    except FunctionConfigInvalidError as error:
+        yield Problem(field, str(error))
+        return
+    if most is not None and _durations.to_milliseconds(value) > most:
+        yield Problem(field, f"must be at most {_durations.to_text(most)}")
 
 
 def _texts(option: Option, *fields: str, required: bool = False, longest: int | None = None) -> Iterator[Problem]:
@@ -265,8 +286,8 @@ def _texts(option: Option, *fields: str, required: bool = False, longest: int | 
         if value is None and not required:
             continue
         if not isinstance(value, str):
-            yield field, f"must be text, not {type(value).__name__}"
+            yield Problem(field, "Input should be a valid string", is_type=True)
         elif not value.strip():
-            yield field, "must not be empty"
+            yield Problem(field, "must not be empty")
         elif longest is not None and len(value) > longest:
-            yield field, f"must be at most {longest} characters long"
+            yield Problem(field, f"must be at most {longest} characters long")

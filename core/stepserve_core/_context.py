@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -16,10 +17,40 @@ StepT = TypeVar("StepT")
 GroupT = TypeVar("GroupT")
 
 
+class _Lazy:
+    """A field that is decoded when it is first read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, context: Any, owner: type) -> Any:
+        if context is None:
+            return self
+        value = getattr(context, self._name)
+        if callable(value):
+            value = value()
+            setattr(context, self._name, value)
+        return value
+
+    def __set__(self, context: object, value: object) -> None:
+        setattr(context, self._name, value)
+
+
+@dataclasses.dataclass(init=False, eq=False)
 class _Context(Generic[StepT, GroupT]):
     """Fields of both colours. Events are decoded when they are first asked for."""
 
-    _provided: dict[type[Any], Any] | None = None
+    attempt: int
+    event: Event
+    """The event that started the run; of a batch, the first."""
+    events: list[Event]
+    """All events of a batch; otherwise the one event."""
+    group: GroupT
+    job_id: str | None
+    logger: logging.Logger
+    request_id: str | None
+    run_id: str
+    step: StepT
 
     def __init__(
         self,
@@ -42,28 +73,7 @@ class _Context(Generic[StepT, GroupT]):
         self.request_id = request_id
         self.run_id = run_id
         self.step = step
-
-    @property
-    def event(self) -> Event:
-        """The event that started the run; of a batch, the first."""
-        if not isinstance(self._event, Event):
-            self._event = self._event()
-        return self._event
-
-    @event.setter
-    def event(self, event: Event) -> None:
-        self._event = event
-
-    @property
-    def events(self) -> list[Event]:
-        """All events of a batch; otherwise the one event."""
-        if not isinstance(self._events, list):
-            self._events = self._events()
-        return self._events
-
-    @events.setter
-    def events(self, events: list[Event]) -> None:
-        self._events = events
+        self._provided: dict[type[Any], Any] | None = None
 
     def provide(self, kind: type[T], value: T) -> None:
         """Let the function find `value` under the class `kind`; for the hook `transform_input` of middleware."""
@@ -88,6 +98,10 @@ class _Context(Generic[StepT, GroupT]):
             )
         value: T = self._provided[kind]
         return value
+
+
+for _name in ("event", "events"):
+    setattr(_Context, _name, _Lazy(_name))
 
 
 class Context(_Context[Step, Group]):

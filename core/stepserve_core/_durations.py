@@ -47,6 +47,17 @@ def to_text(duration: Duration) -> str:
     """Return the wire form: one number and the largest of w, d, h, m, s that divides evenly (7.1).
 
     Raises:
+        FunctionConfigInvalidError: see `to_seconds`.
+    """
+    seconds = to_seconds(duration)
+    unit, size = next((unit, size) for unit, size in _SECONDS.items() if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+def to_seconds(duration: Duration) -> int:
+    """Return `duration` in seconds.
+
+    Raises:
         FunctionConfigInvalidError: shorter than a second, or not a whole number of seconds, or not a duration.
     """
     try:
@@ -57,9 +68,7 @@ def to_text(duration: Duration) -> str:
         raise FunctionConfigInvalidError("duration must be at least 1 second")
     if milliseconds % 1000:
         raise FunctionConfigInvalidError("duration must be a whole number of seconds")
-    seconds = milliseconds // 1000
-    unit, size = next((unit, size) for unit, size in _SECONDS.items() if seconds % size == 0)
-    return f"{seconds // size}{unit}"
+    return milliseconds // 1000
 
 
 def parse(text: str) -> int:

@@ -7,22 +7,23 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stepserve_core._model import Model
 from stepserve_core.errors import EventInvalidError
 
 EventT = TypeVar("EventT", bound="Event")
 
 
-class Event(msgspec.Struct, kw_only=True):
+class Event(Model, kw_only=True):
     """An event.
 
     Args:
         name: what happened, such as "shop/order.created".
-        data: the payload; anything JSON can carry.
+        data: the payload; anything JSON can carry. Containers in it are copied, so that a dict may be used again.
         id: makes the event unique: the server starts no second run for the same id within 24 hours.
         ts: Unix milliseconds; 0 means now.
 
     Raises:
-        EventInvalidError: a field is missing or has the wrong type.
+        EventInvalidError: a field has the wrong type. It is a ValueError, as pydantic's ValidationError is.
     """
 
     name: str
@@ -32,6 +33,13 @@ class Event(msgspec.Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         self.validate()
+        if self.data:
+            try:
+                self.data = _snapshot(self.data)
+            except RecursionError:
+                raise EventInvalidError(
+                    f"event {self.name!r}: data contains itself, or is nested too deeply for JSON"
+                ) from None
 
     def validate(self) -> None:
         """Check the fields; called when the event is made and again before it is sent."""
@@ -47,22 +55,19 @@ class Event(msgspec.Struct, kw_only=True):
             raise EventInvalidError(f"event {self.name!r}: ts must be Unix milliseconds, not {type(self.ts).__name__}")
 
     @classmethod
-    def from_raw(cls: type[EventT], raw: object) -> EventT:
-        """Build an event from a mapping or from JSON text.
+    def complaint(cls, text: str) -> EventInvalidError:
+        """Return the error for a value of which no event can be made."""
+        return EventInvalidError(f"not an event: {text}")
 
-        Raises:
-            EventInvalidError: it is not an event.
-        """
-        try:
-            if isinstance(raw, (str, bytes)):
-                return decode_event(raw, cls)
-            return _from_wire(msgspec.convert(raw, _WireEvent), cls)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise EventInvalidError(f"not an event: {error}") from None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the event as a mapping."""
-        return {"name": self.name, "data": self.data, "id": self.id, "ts": self.ts}
+def _snapshot(value: Any) -> Any:
+    """Return `value` with its containers copied."""
+    if isinstance(value, dict):
+        return {key: _snapshot(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_snapshot(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value
 
 
 def decode_event(raw: bytes | str | msgspec.Raw, cls: type[EventT]) -> EventT:
@@ -70,8 +75,23 @@ def decode_event(raw: bytes | str | msgspec.Raw, cls: type[EventT]) -> EventT:
     return _from_wire(_decode_wire(raw), cls)
 
 
+def event_from(memo: object) -> Event:
+    """Return the event that a memo holds (5.3).
+
+    Raises:
+        EventInvalidError: it is none.
+    """
+    try:
+        return _from_wire(msgspec.convert(memo, _WireEvent), Event)
+    except msgspec.ValidationError as error:
+        raise Event.complaint(str(error)) from None
+
+
 def _from_wire(wire: _WireEvent, cls: type[EventT]) -> EventT:
-    return cls(name=wire.name, data=wire.data or {}, id=wire.id or "", ts=wire.ts or 0)
+    event = cls(name=wire.name, id=wire.id or "", ts=wire.ts or 0)
+    if wire.data:
+        event.data = wire.data  # fresh from the wire: nobody else holds it, so it need not be copied
+    return event
 
 
 class _WireEvent(msgspec.Struct):

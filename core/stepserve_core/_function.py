@@ -78,7 +78,7 @@ class FunctionOptions(NamedTuple):
             if not isinstance(trigger, (TriggerCron, TriggerEvent)):
                 yield f"trigger: must be TriggerEvent(event=…) or TriggerCron(cron=…), not {type(trigger).__name__}"
             else:
-                yield from (f"trigger.{field} {problem}" for field, problem in trigger.problems())
+                yield from (f"trigger.{problem.field} {problem.text}" for problem in trigger.problems())
         if len({repr(trigger) for trigger in self.triggers}) < len(self.triggers):
             yield "trigger: two are the same"
 
@@ -97,7 +97,7 @@ class FunctionOptions(NamedTuple):
                 if not isinstance(option, expected):
                     yield f"{name}: must be {expected.__name__}(…), not {type(option).__name__}"
                 else:
-                    yield from (f"{name}.{field} {problem}" for field, problem in option.problems())
+                    yield from (f"{name}.{problem.field} {problem.text}" for problem in option.problems())
         if self.retries is not None and not (type(self.retries) is int and 0 <= self.retries <= MAX_RETRIES):
             yield f"retries: must be a whole number from 0 to {MAX_RETRIES}, not {self.retries!r}"
         if self.idempotency is not None and not (isinstance(self.idempotency, str) and self.idempotency.strip()):

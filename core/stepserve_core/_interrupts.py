@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stepserve_core._error_code import ErrorCode
 from stepserve_core.errors import NonRetriableError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class NestedStepInterrupt(BaseException):
 class NestedStepsError(NonRetriableError):
     """A step was used inside the handler of another step (6.6)."""
 
-    code = "step_nested"
+    code = ErrorCode.STEP_NESTED
     include_stack = False
 
     @property

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stepserve_core._memos import Memo
+from stepserve_core._memos import Memo, read_memo
+from stepserve_core._model import Model
 from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import UNSET
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from stepserve_core._runtime import Runtime
 
 
-class SendEventsResult(msgspec.Struct, kw_only=True):
+class SendEventsResult(Model, kw_only=True):
     """What came of sending events: the ids that the server gave, and its error if it took only some."""
 
     error: str | None = None
@@ -66,9 +67,14 @@ class StepMemos:
         """Return the memos; each has `data` and `error`."""
         return iter(self._memos.values())
 
-    def pop(self, hashed_id: str) -> Memo | None:
-        """Take a memo away; its step will execute again."""
-        return self._memos.pop(hashed_id, None)
+    @classmethod
+    def from_raw(cls, raw: dict[str, object]) -> StepMemos:
+        """Read memos as they come in a call: hashed step ids and what is memoised (protocol.md 5.3)."""
+        return cls({hashed: read_memo(memo) for hashed, memo in raw.items()})
+
+    def pop(self, hashed_id: str) -> Memo | msgspec.UnsetType:
+        """Take a memo away and return it, or UNSET if there is none; its step will execute again."""
+        return self._memos.pop(hashed_id, UNSET)
 
 
 class Middleware:

@@ -42,11 +42,13 @@ import datetime as _datetime
 import traceback as _traceback
 from collections.abc import Sequence
 
+from stepserve_core._error_code import ErrorCode
+
 
 class Error(Exception):
     """Base of all errors of stepserve."""
 
-    code = "unknown"
+    code: str = ErrorCode.UNKNOWN
     status = 500
     include_stack = True
     is_retriable = True
@@ -79,9 +81,11 @@ class CodedError(Error):
 
 
 class URLInvalidError(CodedError):
-    """A URL that cannot be used."""
+    """A URL that cannot be used. Nothing raises it today; the official SDK reserves it too."""
 
-    def __init__(self, code: str = "url_invalid", message: str = "", *, is_retriable: bool = True) -> None:
+    code = ErrorCode.URL_INVALID
+
+    def __init__(self, code: str = ErrorCode.URL_INVALID, message: str = "", *, is_retriable: bool = True) -> None:
         super().__init__(code, message, is_retriable=is_retriable)
 
 
@@ -100,31 +104,31 @@ class ConfigurationError(Error):
 class FunctionConfigInvalidError(ConfigurationError):
     """A function's options cannot be used."""
 
-    code = "function_config_invalid"
+    code = ErrorCode.FUNCTION_CONFIG_INVALID
 
 
 class SigningKeyMissingError(ConfigurationError):
     """Production mode needs a signing key."""
 
-    code = "signing_key_unspecified"
+    code = ErrorCode.SIGNING_KEY_UNSPECIFIED
 
 
 class SigningKeyInvalidError(ConfigurationError, ValueError):
     """The signing key is not hexadecimal text."""
 
-    code = "signing_key_invalid"
+    code = ErrorCode.SIGNING_KEY_INVALID
 
 
 class EventKeyUnspecifiedError(ConfigurationError):
     """Production mode needs an event key before events can be sent."""
 
-    code = "event_key_unspecified"
+    code = ErrorCode.EVENT_KEY_UNSPECIFIED
 
 
 class DependencyMissingError(ConfigurationError, LookupError):
     """No middleware provides what a function asked for with `ctx.get()`."""
 
-    code = "dependency_missing"
+    code = ErrorCode.DEPENDENCY_MISSING
 
 
 class RequestError(Error):
@@ -134,56 +138,56 @@ class RequestError(Error):
 class UnauthorizedError(RequestError):
     """The request does not prove that it comes from the server."""
 
-    code = "unauthorized"
+    code = ErrorCode.UNAUTHORIZED
     status = 401
 
 
 class HeaderMissingError(UnauthorizedError):
     """A required header is missing."""
 
-    code = "header_missing"
+    code = ErrorCode.HEADER_MISSING
 
 
 class SignatureMalformedError(UnauthorizedError):
     """The signature header does not have the form of one."""
 
-    code = "sig_verification_failed"
+    code = ErrorCode.SIG_VERIFICATION_FAILED
 
 
 class SignatureExpiredError(UnauthorizedError):
     """The signature was made too long ago, or in the future."""
 
-    code = "sig_verification_failed"
+    code = ErrorCode.SIG_VERIFICATION_FAILED
 
 
 class SigVerificationFailedError(UnauthorizedError):
     """No configured key made the signature."""
 
-    code = "sig_verification_failed"
+    code = ErrorCode.SIG_VERIFICATION_FAILED
 
 
 class BodyInvalidError(RequestError):
     """The body is not what the protocol asks for."""
 
-    code = "body_invalid"
+    code = ErrorCode.BODY_INVALID
 
 
 class QueryParamMissingError(RequestError):
     """A required query parameter is missing."""
 
-    code = "query_param_missing"
+    code = ErrorCode.QUERY_PARAM_MISSING
 
 
 class FunctionNotFoundError(RequestError):
     """No served function has this id."""
 
-    code = "function_not_found"
+    code = ErrorCode.FUNCTION_NOT_FOUND
 
 
 class EventInvalidError(Error, ValueError):
     """An event that cannot be sent."""
 
-    code = "event_invalid"
+    code = ErrorCode.EVENT_INVALID
 
 
 class SendEventsError(Error):
@@ -192,7 +196,7 @@ class SendEventsError(Error):
     `ids` holds the ids of the events that it did take.
     """
 
-    code = "send_event_failed"
+    code = ErrorCode.SEND_EVENT_FAILED
 
     def __init__(self, message: str, ids: Sequence[str]) -> None:
         super().__init__(message)
@@ -202,7 +206,7 @@ class SendEventsError(Error):
 class RegistrationFailedError(Error):
     """The server did not accept the app's functions."""
 
-    code = "registration_failed"
+    code = ErrorCode.REGISTRATION_FAILED
 
 
 class StateUnavailableError(Error):
@@ -212,34 +216,34 @@ class StateUnavailableError(Error):
 class AsyncUnsupportedError(Error):
     """Something async was reached from a sync function."""
 
-    code = "async_unsupported"
+    code = ErrorCode.ASYNC_UNSUPPORTED
 
 
 class OutputUnserializableError(Error):
     """An output that JSON cannot carry. Trying again would fail again, so it is not retried."""
 
-    code = "output_unserializable"
+    code = ErrorCode.OUTPUT_UNSERIALIZABLE
     is_retriable = False
 
 
 class StepUnexpectedError(Error):
     """The server asked for a step that the function does not reach."""
 
-    code = "step_unexpected"
+    code = ErrorCode.STEP_UNEXPECTED
     include_stack = False
 
 
 class StepOutsideFunctionError(Error, RuntimeError):
     """A step was used after its function ended, or outside of one."""
 
-    code = "step_outside_function"
+    code = ErrorCode.STEP_OUTSIDE_FUNCTION
     is_retriable = False
 
 
 class NonRetriableError(Error):
     """Raise this to fail at once, whatever retries are left. `quiet` keeps it out of the log."""
 
-    code = "non_retriable_error"
+    code = ErrorCode.NON_RETRIABLE_ERROR
     is_retriable = False
 
     def __init__(self, message: str | None = None, quiet: bool = False) -> None:
@@ -262,7 +266,7 @@ class RetryAfterError(Error):
         TypeError, ValueError: `retry_after` is none of these.
     """
 
-    code = "retry_after_error"
+    code = ErrorCode.RETRY_AFTER_ERROR
 
     def __init__(
         self,
@@ -292,7 +296,7 @@ class StepError(Error):
     ("charge:1" is the second "charge"). It is None as long as the function has not reached the step.
     """
 
-    code = "step_errored"
+    code = ErrorCode.STEP_ERRORED
     is_retriable = False
 
     def __init__(self, message: str, name: str, stack: str | None) -> None:

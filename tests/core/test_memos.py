@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import stepserve_core as core
+from stepserve_core._serialize import UNSET
 from tests.core.calls import call, dev_client, hashed
 from tests.core.colours import hook
 
@@ -265,8 +266,8 @@ def test_middleware_may_change_and_take_away_memos(colour: str) -> None:
         def change(self, ctx: Any, function: Any, steps: core.StepMemos) -> None:
             del ctx, function
             taken = steps.pop(hashed("b"))
-            assert taken is not None
-            assert steps.pop(hashed("b")) is None
+            assert taken is not UNSET
+            assert steps.pop(hashed("b")) is UNSET
             for memo in steps.values():
                 memo.data = [memo.data, taken.data, steps.size]
 

@@ -349,13 +349,14 @@ def test_data_may_hold_what_outputs_may_hold(colour: str) -> None:
     [
         ({"name": "x", "data": {"k": 1}, "id": "i", "ts": 5, "user": {}, "v": "1"}, ("x", {"k": 1}, "i", 5)),
         ('{"name":"x"}', ("x", {}, "", 0)),
-        (b'{"name":"x","data":null,"id":null,"ts":null}', ("x", {}, "", 0)),
+        (b'{"name":"x","data":null}', ("x", {}, "", 0)),
         ({"name": "x", "data": None}, ("x", {}, "", 0)),
     ],
 )
 def test_an_event_is_read_from_json(raw: Any, expected: tuple[Any, ...]) -> None:
     event = core.Event.from_raw(raw)
 
+    assert isinstance(event, core.Event)
     assert expected == (event.name, event.data, event.id, event.ts)
     assert dict(zip(("name", "data", "id", "ts"), expected, strict=True)) == event.to_dict()
 
@@ -364,8 +365,29 @@ def test_an_event_is_read_from_json(raw: Any, expected: tuple[Any, ...]) -> None
     "raw", [{}, {"name": ""}, {"name": 5}, "", "x", b"\xff", "[]", 5, None, {"name": "x", "ts": "y"}]
 )
 def test_what_is_no_event_cannot_be_read_as_one(raw: Any) -> None:
+    assert isinstance(core.Event.from_raw(raw), errors.EventInvalidError)
     with pytest.raises(errors.EventInvalidError):
-        core.Event.from_raw(raw)
+        core.Event.model_validate(raw)
+
+
+def test_an_event_keeps_its_data_when_the_dict_is_used_again() -> None:
+    data: dict[str, Any] = {"n": 1, "items": [{"k": 1}], "pair": ({"p": 1},)}
+    event = core.Event(name="x", data=data)
+
+    data["n"] = 2
+    data["items"][0]["k"] = 2
+    data["pair"][0]["p"] = 2
+
+    assert {"n": 1, "items": [{"k": 1}], "pair": ({"p": 1},)} == event.data
+
+
+def test_an_event_can_be_dumped_and_copied_as_a_pydantic_model_can() -> None:
+    event = core.Event(name="x", data={"k": (1,)})
+
+    assert {"name": "x", "data": {"k": (1,)}, "id": "", "ts": 0} == event.model_dump()
+    assert {"name": "x", "data": {"k": [1]}, "id": "", "ts": 0} == event.model_dump(mode="json")
+    assert '{"name":"x","data":{"k":[1]},"id":"","ts":0}' == event.model_dump_json()
+    assert core.Event(name="y", data={"k": (1,)}) == event.model_copy(update={"name": "y"})
 
 
 # In a step
