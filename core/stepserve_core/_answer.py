@@ -54,8 +54,7 @@ class Renderer:
             return self._render_reports(outcome.reports)
         if outcome.error is not None:
             return self.render_error(outcome.error)
-        output = self._serialize(outcome.output, self._function.output_type)
-        return Answer(200, encode_output(output, f"function {self._function.local_id!r}"), {})
+        return Answer(200, encode_output(outcome.output, f"function {self._function.local_id!r}"), {})
 
     def _render_reports(self, reports: list[Report]) -> Answer:
         headers: dict[str, str] = {}
@@ -68,18 +67,11 @@ class Renderer:
                     headers[_protocol.NO_RETRY] = "true"
                 self._log(f"step {op.display_name!r} of function", report.error)
             elif op.op == Opcode.STEP_RUN.value:
-                output = self._serialize(report.output, report.output_type)
-                op.data = msgspec.Raw(encode_output(output, f"step {op.display_name!r}"))
+                op.data = msgspec.Raw(encode_output(report.output, f"step {op.display_name!r}"))
             elif op.opts:
                 op.opts = msgspec.Raw(encode_output(op.opts, f"the data given to step {op.display_name!r}"))
             ops.append(op)
         return Answer(206, encode_wire(ops), headers)
-
-    def _serialize(self, output: object, output_type: object) -> object:
-        serializer = self._client.serializer
-        if serializer is None or output_type is UNSET:
-            return output
-        return serializer.serialize(output, output_type)
 
     def render_error(self, error: Exception) -> Answer:
         """Return the answer to an error of the function as a whole (5.5, 5.8)."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepserve_core import _durations
+from stepserve_core._conversion import Converter
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event, event_from
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
-from stepserve_core._serialize import UNSET, encode_input
+from stepserve_core._outputs import converter_of, converter_of_function, reader
+from stepserve_core._serialize import encode_input
 
 if TYPE_CHECKING:
     from stepserve_core._ai import AIAdapter
@@ -41,16 +43,17 @@ class Asks:
         self._client = client
         self._sender = sender
 
-    def typed(self, output_type: object) -> Read | None:
-        """Return how to rebuild an output of `output_type` from its memo."""
-        serializer = self._client.serializer
-        if serializer is None or output_type is UNSET:
-            return None
-        return lambda memo: serializer.deserialize(memo, output_type)
+    def converter(self, handler: Callable[..., Any], output_type: object) -> Converter | None:
+        """Return what takes the output of `handler` through JSON, if JSON alone does not give it back."""
+        return converter_of(handler, output_type, self._client.serializer)
 
-    def run(self, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> Ask:
+    def invoked(self, function: Function[Any], step_id: str) -> Read | None:
+        """Return how to read what an invoked function returned."""
+        return reader(converter_of_function(function, self._client.serializer), step_id)
+
+    def run(self, handler: Callable[..., Any], args: tuple[Any, ...], converter: Converter | None) -> Ask:
         """Ask to call `handler` in the app."""
-        return Ask(Opcode.STEP_RUN, None, None, handler, args, output_type)
+        return Ask(Opcode.STEP_RUN, None, None, handler, args, converter)
 
     def sleep_until(self, until: datetime.datetime) -> Ask:
         """Ask to be called again at `until`."""

@@ -9,9 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
+
 from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
+from stepserve_core._conversion import Converter
 from stepserve_core._engine import Run, executing_step
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._interrupts import Abort, Interrupt
@@ -24,10 +27,11 @@ from stepserve_core._middleware import (
     TransformOutputStepInfo,
 )
 from stepserve_core._opcodes import Op, Opcode
+from stepserve_core._outputs import converter_of_function
 from stepserve_core._protocol import Call, Request
 from stepserve_core._runtime import Runtime
 from stepserve_core._send import EventSender
-from stepserve_core._serialize import UNSET
+from stepserve_core._serialize import UNSET, encode_output
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step import Step, StepSync
 
@@ -76,8 +80,8 @@ class _Execution:
 
     async def answer(self) -> Answer:
         try:
-            outcome = await self._run()
-        except Exception as error:  # of a hook before the function
+            outcome = self._dump(await self._run())
+        except Exception as error:  # of a hook before the function, or of an output that JSON cannot carry
             outcome = Outcome(error=error)
         try:
             answer = self._renderer.render(await self._transform(outcome))
@@ -180,6 +184,29 @@ class _Execution:
         handler = function.on_failure_handler if self._served.is_failure_handler else function.handler
         assert handler is not None
         return handler
+
+    def _dump(self, outcome: Outcome) -> Outcome:
+        """Take typed outputs to what JSON can carry; middleware sees them so."""
+        for report in outcome.reports or ():
+            if report.converter is not None and report.op.op == Opcode.STEP_RUN.value:
+                report.output = self._to_json(report.converter, report.output, f"step {report.op.display_name!r}")
+        if outcome.reports is not None or outcome.error is not None:
+            return outcome
+        served = self._served
+        converter = converter_of_function(
+            served.function, served.client.serializer, is_failure_handler=served.is_failure_handler
+        )
+        if converter is None:
+            return outcome
+        return outcome._replace(
+            output=self._to_json(converter, outcome.output, f"function {served.function.local_id!r}")
+        )
+
+    def _to_json(self, converter: Converter, output: object, where: str) -> object:
+        dumped = converter.dump(output, where)
+        if self._middleware is not None and self._middleware.uses("transform_output"):
+            return msgspec.json.decode(encode_output(dumped, where))
+        return dumped
 
     async def _transform(self, outcome: Outcome) -> Outcome:
         if self._middleware is None:

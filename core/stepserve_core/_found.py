@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from stepserve_core._conversion import Converter
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
-from stepserve_core._serialize import UNSET
 
 
 class Ask(NamedTuple):
@@ -17,7 +17,7 @@ class Ask(NamedTuple):
     opts: dict[str, object] | None = None
     handler: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
-    output_type: object = UNSET
+    converter: Converter | None = None
 
     def edited(self, args: list[object]) -> Ask:
         """Return the ask with new arguments, as a re-run from this step brings them (5.3, executor.md 4.9)."""
@@ -59,11 +59,11 @@ class Found:
 class Report:
     """An op together with the Python value or error behind it, so that middleware can see and change them."""
 
-    __slots__ = ("error", "op", "opts", "output", "output_type")
+    __slots__ = ("converter", "error", "op", "opts", "output")
 
     def __init__(self, found: Found, opcode: Opcode, *, output: object = None, error: Exception | None = None) -> None:
         self.op = found.op(opcode)
         self.opts: dict[str, object] | None = self.op.opts if isinstance(self.op.opts, dict) else None
         self.output = output
-        self.output_type = found.ask.output_type
+        self.converter = found.ask.converter
         self.error = error

@@ -79,11 +79,7 @@ def encode_output(value: object, where: str) -> bytes:
     if (
         b"null" in encoded
     ):  # msgspec writes null for NaN and infinity; a silent change of a result is worse than an error
-        path = _find_non_finite(value, "")
-        if path is not None:
-            raise OutputUnserializableError(
-                f"{where} returned NaN or infinity at {path or 'the top'}, which JSON cannot carry"
-            )
+        refuse_non_finite(value, where)
     return encoded
 
 
@@ -102,17 +98,38 @@ def encode_input(args: list[Any], where: str) -> bytes:
         ) from None
 
 
+def refuse_non_finite(value: object, where: str) -> None:
+    """Refuse NaN and infinity at any depth.
+
+    Raises:
+        OutputUnserializableError: names `where` and the path inside.
+    """
+    path = _find_non_finite(value, "")
+    if path is not None:
+        raise OutputUnserializableError(
+            f"{where} returned NaN or infinity at {path or 'the top'}, which JSON cannot carry"
+        )
+
+
 def encode_wire(value: object) -> bytes:
     """Return a protocol body as JSON. Outputs inside it are already encoded."""
     return _ENCODER.encode(value)
 
 
-def _hook(value: Any) -> object:
+def to_json_hook(value: Any) -> object:
+    """Return what msgspec shall encode in place of a value that it does not know.
+
+    Raises:
+        TypeError: nor do we.
+    """
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
     if isinstance(value, Mapping):
         return dict(value)
+    for plain in (str, int, float):
+        if isinstance(value, plain):  # a subclass of it
+            return plain(value)
     raise TypeError(f"{type(value).__name__} is not serializable")
 
 
@@ -129,7 +146,7 @@ def _children(value: object) -> list[tuple[str, object]]:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if hasattr(value, "model_dump"):
-        return _children(_hook(value))
+        return _children(to_json_hook(value))
     return [(f".{name}", getattr(value, name, None)) for name in _field_names(value)]
 
 
@@ -160,4 +177,4 @@ def _find_non_finite(value: object, path: str) -> str | None:
     return None
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_hook)
+_ENCODER = msgspec.json.Encoder(enc_hook=to_json_hook)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
@@ -19,8 +20,10 @@ from stepserve_core._event import Event
 from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
 from stepserve_core._found import Ask, Found
 from stepserve_core._memos import MISSING
+from stepserve_core._outputs import PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
 from stepserve_core._serialize import UNSET
+from stepserve_core.errors import MemoMismatchError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -56,9 +59,12 @@ class StepSync(_Steps, ExtraStepsSync):
         run = self._run
         hashed, index = run.identify(step_id)
         value: Any = run.recall(hashed)
-        if value is MISSING or run.new_code_due or output_type is not UNSET:  # rare; memos take no further call
-            ask = self._asks.run, handler, handler_args, output_type
-            value = self._act(step_id, hashed, index, value, self._asks.typed(output_type), *ask)
+        converter = None
+        if output_type is not UNSET or type(handler) is not FunctionType or handler not in PLAIN:
+            converter = self._asks.converter(handler, output_type)
+        if value is MISSING or run.new_code_due or converter is not None:  # rare; memos take no further call
+            ask = self._asks.run, handler, handler_args, converter
+            value = self._act(step_id, hashed, index, value, reader(converter, step_id), *ask)
         output: T = value
         return output
 
@@ -72,7 +78,7 @@ class StepSync(_Steps, ExtraStepsSync):
         v: str | None = None,
     ) -> T:
         """Run another function of this app and return its result. `timeout`: at most a year, which is the default."""
-        read = self._asks.typed(function.output_type)
+        read = self._asks.invoked(function, step_id)
         return self._reach(step_id, read, self._asks.invoke, function, data, timeout, v)  # type: ignore[no-any-return]
 
     def invoke_by_id(
@@ -126,7 +132,12 @@ class StepSync(_Steps, ExtraStepsSync):
             run_sync(run.start_new_code())
         if value is MISSING:
             run_sync(run.reach(Found(step_id, hashed, index, ask(*args))))
-        return value if read is None else read(value)
+        if read is None:
+            return value
+        try:
+            return read(value)
+        except MemoMismatchError as error:
+            run_sync(run.runtime.fail(run, error))
 
 
 class Step(_Steps, ExtraSteps):
@@ -170,8 +181,11 @@ class Step(_Steps, ExtraSteps):
         """Call `handler` once and remember what it returns; later calls of the function get the memo."""
         run = self._run
         hashed, index = run.identify(step_id)
-        read = None if output_type is UNSET else self._asks.typed(output_type)
-        args = (handler, handler_args, output_type)
+        converter = None
+        if output_type is not UNSET or type(handler) is not FunctionType or handler not in PLAIN:
+            converter = self._asks.converter(handler, output_type)
+        read = None if converter is None else reader(converter, step_id)
+        args = (handler, handler_args, converter)
         if hashed in run.memos:
             return self._recall(step_id, hashed, index, read, self._asks.run, args)
         return self._name(step_id, self._act(step_id, hashed, index, self._asks.run, args))
@@ -186,9 +200,8 @@ class Step(_Steps, ExtraSteps):
         v: str | None = None,
     ) -> Coroutine[Any, Any, T]:
         """Run another function of this app and return its result. `timeout`: at most a year, which is the default."""
-        return self._reach(
-            step_id, self._asks.typed(function.output_type), self._asks.invoke, function, data, timeout, v
-        )
+        read = self._asks.invoked(function, step_id)
+        return self._reach(step_id, read, self._asks.invoke, function, data, timeout, v)
 
     def invoke_by_id(
         self,
@@ -255,7 +268,12 @@ class Step(_Steps, ExtraSteps):
             await run.start_new_code()
         if value is MISSING:  # what is memoised are new arguments
             return await self._act(step_id, hashed, index, ask, args)
-        return value if read is None else read(value)
+        if read is None:
+            return value
+        try:
+            return read(value)
+        except MemoMismatchError as error:
+            await run.runtime.fail(run, error)
 
     async def _act(
         self,

@@ -27,6 +27,7 @@
     ├── StateUnavailableError          a run's state could not be fetched
     ├── AsyncUnsupportedError          something async was reached from a sync function
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
+    ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
     ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
@@ -224,6 +225,16 @@ class OutputUnserializableError(Error):
 
     code = ErrorCode.OUTPUT_UNSERIALIZABLE
     is_retriable = False
+
+
+class MemoMismatchError(Error):
+    """A memo does not fit the type of its step, usually because the type changed while the run was waiting.
+
+    The function cannot catch it, so that no clean-up code takes it for a failure of the step, and nothing is executed
+    again: the step has done its work. It is retried, because the next deploy may bring a type that fits.
+    """
+
+    code = "memo_mismatch"
 
 
 class StepUnexpectedError(Error):

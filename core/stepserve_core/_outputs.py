@@ -1,0 +1,113 @@
+"""Which converter an output has: that of `output_type=`, else that of the return annotation."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Final
+
+from stepserve_core._annotations import UNTYPED, reads_closure, returned_by
+from stepserve_core._conversion import Converter, MisfitError, converter_for
+from stepserve_core._serialize import UNSET, Serializer
+from stepserve_core._shapes import name_of_type, shape_of_type, shape_of_value
+from stepserve_core.errors import MemoMismatchError
+
+if TYPE_CHECKING:
+    from stepserve_core._function import Function
+
+PLAIN: Final[set[types.FunctionType]] = set()
+"""Functions of modules whose output plain JSON gives back: a step of theirs has nothing to look up."""
+
+_KNOWN: Final[dict[Hashable, Converter | None]] = {}
+_UNKNOWN: Any = object()
+
+
+def converter_of(handler: Callable[..., Any], output_type: object, serializer: Serializer | None) -> Converter | None:
+    """Return what takes the output of `handler` through JSON; None if JSON gives it back as it is.
+
+    The client's serializer is used where `output_type` was given, and only there (protocol.md 10.7).
+    """
+    if output_type is UNSET:
+        return _annotated(handler)
+    return converter_for(output_type) if serializer is None else _SerializerConverter(serializer, output_type)
+
+
+def converter_of_function(
+    function: Function[Any], serializer: Serializer | None, *, is_failure_handler: bool = False
+) -> Converter | None:
+    """Return what takes the output of a function, or of its failure handler, through JSON."""
+    if is_failure_handler:
+        return None if function.on_failure_handler is None else _annotated(function.on_failure_handler)
+    return converter_of(function.handler, function.output_type, serializer)
+
+
+def reader(converter: Converter | None, step_id: str) -> Callable[[Any], Any] | None:
+    """Return what reads the memo of a step whose output has `converter`."""
+    return None if converter is None else functools.partial(_load, converter, step_id)
+
+
+def _load(converter: Converter, step_id: str, memo: Any) -> Any:
+    try:
+        return converter.load(memo)
+    except MisfitError as misfit:
+        raise MemoMismatchError(
+            f"the memo of step {step_id!r} does not fit {name_of_type(converter.typ)} {misfit}. The memo is"
+            f" {shape_of_value(memo)}, the type {shape_of_type(converter.typ)}. If the code has changed since the step"
+            " ran, deploy a type that takes both; the run tries again until its retries are used up"
+        ) from None
+
+
+def _annotated(handler: Any) -> Converter | None:
+    function: Any = handler
+    owner: type | None = None
+    while type(function) is functools.partial:
+        function = function.func
+    if type(function) is types.MethodType:
+        bound = function.__self__
+        function, owner = function.__func__, bound if isinstance(bound, type) else type(bound)
+    if type(function) is not types.FunctionType:
+        return _make(handler)
+    known = _KNOWN.get(function if owner is None else (function, owner), _UNKNOWN)
+    if known is not _UNKNOWN:
+        return known  # type: ignore[no-any-return]
+    key = _key(function, owner)
+    if key is None:
+        return _make(handler)
+    if key not in _KNOWN:
+        _KNOWN[key] = _make(handler)
+    if key is function and _KNOWN[key] is None:
+        PLAIN.add(function)
+    return _KNOWN[key]
+
+
+def _key(function: types.FunctionType, owner: type | None) -> Hashable | None:
+    """Return what a converter may be remembered by: functions of modules live on, those made by functions do not."""
+    if "<locals>" not in function.__qualname__:
+        return function if owner is None else (function, owner)
+    annotation = function.__annotations__.get("return")
+    if isinstance(annotation, str) and owner is None and not reads_closure(function, annotation):
+        return annotation, function.__module__, function.__qualname__
+    return None
+
+
+def _make(handler: Callable[..., Any]) -> Converter | None:
+    typ = returned_by(handler)
+    return None if typ is UNTYPED or typ is None else converter_for(typ)
+
+
+class _SerializerConverter:
+    """The user's own serializer, which raises its own errors."""
+
+    def __init__(self, serializer: Serializer, typ: object) -> None:
+        self.typ = typ
+        self._serializer = serializer
+
+    def dump(self, value: object, where: str) -> object:
+        """Let the serializer serialize."""
+        del where
+        return self._serializer.serialize(value, self.typ)
+
+    def load(self, memo: object) -> object:
+        """Let the serializer deserialize."""
+        return self._serializer.deserialize(memo, self.typ)
