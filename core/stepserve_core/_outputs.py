@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PLAIN: Final[set[types.FunctionType]] = set()
 """Functions of modules whose output plain JSON gives back: a step of theirs has nothing to look up."""
 
+LAMBDA: Final = "<lambda>"
+"""The name of functions that cannot be annotated."""
+
 _KNOWN: Final[dict[Hashable, Converter | None]] = {}
 _UNKNOWN: Any = object()
 
@@ -68,27 +71,28 @@ def _annotated(handler: Any) -> Converter | None:
         function, owner = function.__func__, bound if isinstance(bound, type) else type(bound)
     if type(function) is not types.FunctionType:
         return _make(handler)
-    known = _KNOWN.get(function if owner is None else (function, owner), _UNKNOWN)
-    if known is not _UNKNOWN:
-        return known  # type: ignore[no-any-return]
-    key = _key(function, owner)
-    if key is None:
-        return _make(handler)
+    key = function if owner is None else (function, owner)
+    known = _KNOWN.get(key, _UNKNOWN)
+    return _first_time(handler, function, key) if known is _UNKNOWN else known  # type: ignore[no-any-return]
+
+
+def _first_time(handler: Any, function: types.FunctionType, key: Hashable) -> Converter | None:
+    """Find the converter, and remember it if that can be: functions of modules live on, those of functions do not."""
+    try:
+        annotation = function.__annotations__.get("return")
+    except NameError:  # annotations that are evaluated when they are asked for (PEP 649)
+        annotation = UNTYPED
+    if "<locals>" in function.__qualname__:
+        if annotation is None:
+            return None
+        if not isinstance(annotation, str) or key is not function or reads_closure(function, annotation):
+            return _make(handler)
+        key = annotation, function.__module__, function.__qualname__
     if key not in _KNOWN:
-        _KNOWN[key] = _make(handler)
+        _KNOWN[key] = None if annotation is None else _make(handler)
     if key is function and _KNOWN[key] is None:
         PLAIN.add(function)
     return _KNOWN[key]
-
-
-def _key(function: types.FunctionType, owner: type | None) -> Hashable | None:
-    """Return what a converter may be remembered by: functions of modules live on, those made by functions do not."""
-    if "<locals>" not in function.__qualname__:
-        return function if owner is None else (function, owner)
-    annotation = function.__annotations__.get("return")
-    if isinstance(annotation, str) and owner is None and not reads_closure(function, annotation):
-        return annotation, function.__module__, function.__qualname__
-    return None
 
 
 def _make(handler: Callable[..., Any]) -> Converter | None:

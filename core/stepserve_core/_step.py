@@ -20,7 +20,7 @@ from stepserve_core._event import Event
 from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
 from stepserve_core._found import Ask, Found
 from stepserve_core._memos import MISSING
-from stepserve_core._outputs import PLAIN, reader
+from stepserve_core._outputs import LAMBDA, PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
 from stepserve_core._serialize import UNSET
 from stepserve_core.errors import MemoMismatchError
@@ -60,7 +60,11 @@ class StepSync(_Steps, ExtraStepsSync):
         hashed, index = run.identify(step_id)
         value: Any = run.recall(hashed)
         converter = None
-        if output_type is not UNSET or type(handler) is not FunctionType or handler not in PLAIN:
+        if (
+            output_type is not UNSET
+            or type(handler) is not FunctionType
+            or (handler not in PLAIN and handler.__name__ != LAMBDA)
+        ):
             converter = self._asks.converter(handler, output_type)
         if value is MISSING or run.new_code_due or converter is not None:  # rare; memos take no further call
             ask = self._asks.run, handler, handler_args, converter
@@ -182,7 +186,11 @@ class Step(_Steps, ExtraSteps):
         run = self._run
         hashed, index = run.identify(step_id)
         converter = None
-        if output_type is not UNSET or type(handler) is not FunctionType or handler not in PLAIN:
+        if (
+            output_type is not UNSET
+            or type(handler) is not FunctionType
+            or (handler not in PLAIN and handler.__name__ != LAMBDA)
+        ):
             converter = self._asks.converter(handler, output_type)
         read = None if converter is None else reader(converter, step_id)
         args = (handler, handler_args, converter)
