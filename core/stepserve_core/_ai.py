@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
+from stepserve_core._outputs import reader
 from stepserve_core._serialize import UNSET
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class AISync:
         It is for calls to models that the app makes itself, through any library. A run can be repeated from this
         step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
         """
-        ask = step_id, handler, handler_args, output_type
-        return self._reach(step_id, self._asks.typed(output_type), self._asks.wrap, *ask)  # type: ignore[no-any-return]
+        converter = self._asks.converter(handler, output_type)
+        ask = step_id, handler, handler_args, converter
+        return self._reach(step_id, reader(converter, step_id), self._asks.wrap, *ask)  # type: ignore[no-any-return]
 
 
 class AI:
@@ -110,5 +112,6 @@ class AI:
         It is for calls to models that the app makes itself, through any library. A run can be repeated from this
         step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
         """
-        ask = step_id, handler, handler_args, output_type
-        return self._reach(step_id, self._asks.typed(output_type), self._asks.wrap, *ask)  # type: ignore[no-any-return]
+        converter = self._asks.converter(handler, output_type)
+        ask = step_id, handler, handler_args, converter
+        return self._reach(step_id, reader(converter, step_id), self._asks.wrap, *ask)  # type: ignore[no-any-return]

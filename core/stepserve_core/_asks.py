@@ -105,7 +105,9 @@ class Asks:
         """Ask to send events from the app."""
         return Ask(Opcode.STEP_RUN, None, None, self._sender.send_in_step, (events,))
 
-    def wrap(self, step_id: str, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> Ask:
+    def wrap(
+        self, step_id: str, handler: Callable[..., Any], args: tuple[Any, ...], converter: Converter | None
+    ) -> Ask:
         """Ask to call `handler` in the app, and show the server its arguments (13.5).
 
         Raises:
@@ -113,7 +115,7 @@ class Asks:
         """
         given = msgspec.Raw(encode_input(list(args), f"step {step_id!r}"))
         opts: dict[str, object] = {"input": given, "type": "step.ai.wrap"}
-        return Ask(Opcode.STEP_RUN, None, opts, handler, args, output_type)
+        return Ask(Opcode.STEP_RUN, None, opts, handler, args, converter)
 
     def infer(self, adapter: AIAdapter, body: dict[str, Any]) -> Ask:
         """Ask the server to call a model."""

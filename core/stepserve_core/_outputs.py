@@ -73,7 +73,7 @@ def _annotated(handler: Any) -> Converter | None:
         return _make(handler)
     key = function if owner is None else (function, owner)
     known = _KNOWN.get(key, _UNKNOWN)
-    return _first_time(handler, function, key) if known is _UNKNOWN else known  # type: ignore[no-any-return]
+    return _first_time(handler, function, key) if known is _UNKNOWN else known
 
 
 def _first_time(handler: Any, function: types.FunctionType, key: Hashable) -> Converter | None:
