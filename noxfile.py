@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 
 import nox
 
@@ -40,7 +41,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def types(session: nox.Session) -> None:
     """Types, on the newest Python: what frameworks and stubs say of themselves differs from one Python to the next."""
-    session.install("-e", ".[all]", *group("types"), *group("test"), *group("servers"))
+    session.install("-e", ".[all]", *group("types"), *group("test"), *group("servers"), *group("peers"))
     session.run("mypy", *TYPED)
     session.run("pyright")
 
@@ -73,9 +74,14 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[-1])
 def peers(session: nox.Session) -> None:
-    """The official package beside ours: both are called alike and must behave alike."""
-    session.install("-e", ".[all]", *group("test"), *group("peers"))
-    session.run("pytest", "tests/peers", *PARALLEL, *session.posargs)
+    """The official SDKs, as black boxes: our executor runs their functions, our SDK is compared with theirs."""
+    session.install("-e", ".[all]", *group("test"), *group("servers"), *group("peers"))
+    if shutil.which("npm") is None:
+        session.log("npm is not installed: tests of the TypeScript SDK will be skipped, each with this reason")
+    else:
+        with session.chdir("tests/peers/typescript"):
+            session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
+    session.run("pytest", "tests/peers", *GROUPED, *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])

@@ -29,7 +29,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=COMMANDS)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in COMMANDS])
 def start(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Start:
     """Start an app of an official SDK and an executor that it has synced with."""
     reason = missing(request.param)
@@ -123,14 +123,6 @@ async def test_a_run_gets_the_event_that_it_waits_for_or_none(start: Start) -> N
         outcome = await system.outcome(event_id)
 
     assert ("Completed", {"found": "right", "none": None}) == outcome
-
-
-async def test_events_come_in_batches(start: Start) -> None:
-    async with start() as system:
-        events = [await system.send("peer/batched", {"number": number}) for number in range(3)]
-        outcomes = {str(await system.outcome(event)) for event in events}
-
-    assert {str(("Completed", [0, 1, 2]))} == outcomes
 
 
 async def test_a_run_is_cancelled_by_an_event(start: Start) -> None:
