@@ -27,7 +27,7 @@ GROUPED = ("-n", "3", "--dist", "loadgroup")
 
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
-    return nox.project.dependency_groups(PROJECT, name)
+    return list(nox.project.dependency_groups(PROJECT, name))
 
 
 @nox.session
