@@ -33,6 +33,7 @@ NAMES = [
     "SendEventsError",
     "SendEventsResult",
     "Serializer",
+    "Signal",
     "Singleton",
     "Step",
     "StepError",

@@ -36,6 +36,7 @@ from stepserve_core._middleware import (
 )
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._serialize import PydanticSerializer, Serializer
+from stepserve_core._signals import Signal
 from stepserve_core._step import Step, StepSync
 from stepserve_core._streaming import Streaming
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
@@ -69,6 +70,7 @@ __all__ = [
     "SendEventsError",
     "SendEventsResult",
     "Serializer",
+    "Signal",
     "Singleton",
     "Step",
     "StepError",

@@ -16,6 +16,7 @@ from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._outputs import converter_of, converter_of_function, reader
 from stepserve_core._serialize import encode_input
+from stepserve_core._signals import ask_send
 
 if TYPE_CHECKING:
     from stepserve_core._ai import AIAdapter
@@ -116,6 +117,10 @@ class Asks:
         given = msgspec.Raw(encode_input(list(args), f"step {step_id!r}"))
         opts: dict[str, object] = {"input": given, "type": "step.ai.wrap"}
         return Ask(Opcode.STEP_RUN, None, opts, handler, args, converter)
+
+    def send_signal(self, signal: str, data: object) -> Ask:
+        """Ask to send a signal from the app."""
+        return ask_send(self._client, self._sender.runtime, signal, data)
 
     def infer(self, adapter: AIAdapter, body: dict[str, Any]) -> Ask:
         """Ask the server to call a model."""

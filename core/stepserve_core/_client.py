@@ -30,6 +30,7 @@ from stepserve_core._middleware import MiddlewareManager, UninitializedMiddlewar
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._send import EventSender
 from stepserve_core._serialize import UNSET, Serializer
+from stepserve_core._server_calls import ServerCalls
 from stepserve_core.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class FunctionDecorator(Protocol):
     def __call__(self, handler: Callable[[ContextSync], T]) -> Function[T]: ...
 
 
-class Inngest:
+class Inngest(ServerCalls):
     """An app: its id, its keys, where its server is.
 
     Args:

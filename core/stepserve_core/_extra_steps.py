@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from stepserve_core._asks import Read
+from stepserve_core._asks import Asks, Read
+from stepserve_core._durations import Duration
 from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
+from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
 
 class ExtraStepsSync:
     """More steps of a `def` function."""
+
+    _asks: Asks
 
     def fetch(
         self,
@@ -34,12 +38,29 @@ class ExtraStepsSync:
         given = url, method, headers, body, json, params
         return self._reach(step_id, read_response, ask_fetch, *given)  # type: ignore[no-any-return]
 
+    def wait_for_signal(
+        self, step_id: str, *, signal: str, timeout: Duration, on_conflict: OnConflict = "fail"
+    ) -> Signal | None:
+        """Go on when `signal` is sent; return it, or None after `timeout`.
+
+        One run at a time may wait for a name. Where another one does, this run fails, or with "replace" takes its
+        place; the other one then goes on after its timeout.
+        """
+        given = signal, timeout, on_conflict
+        return self._reach(step_id, read_signal, ask_wait, *given)  # type: ignore[no-any-return]
+
+    def send_signal(self, step_id: str, signal: str, data: object = None) -> str | None:
+        """Send a signal once; return the id of the run that waited for it, or None where none did."""
+        return self._reach(step_id, None, self._asks.send_signal, signal, data)  # type: ignore[no-any-return]
+
     def _reach(self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object) -> Any:
         raise NotImplementedError  # `StepSync` has it
 
 
 class ExtraSteps:
     """More steps of an `async def` function; every one must be awaited."""
+
+    _asks: Asks
 
     def fetch(
         self,
@@ -57,6 +78,20 @@ class ExtraSteps:
         The server tries again if nobody answers, as often as a failed step is tried again. Bodies must be text.
         """
         return self._reach(step_id, read_response, ask_fetch, url, method, headers, body, json, params)
+
+    def wait_for_signal(
+        self, step_id: str, *, signal: str, timeout: Duration, on_conflict: OnConflict = "fail"
+    ) -> Coroutine[Any, Any, Signal | None]:
+        """Go on when `signal` is sent; return it, or None after `timeout`.
+
+        One run at a time may wait for a name. Where another one does, this run fails, or with "replace" takes its
+        place; the other one then goes on after its timeout.
+        """
+        return self._reach(step_id, read_signal, ask_wait, signal, timeout, on_conflict)
+
+    def send_signal(self, step_id: str, signal: str, data: object = None) -> Coroutine[Any, Any, str | None]:
+        """Send a signal once; return the id of the run that waited for it, or None where none did."""
+        return self._reach(step_id, None, self._asks.send_signal, signal, data)
 
     def _reach(
         self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object

@@ -40,6 +40,11 @@ class EventSender:
         self._runtime = runtime
         self._middleware = middleware
 
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of the request."""
+        return self._runtime
+
     def send_in_step(self, events: Event | list[Event]) -> Any:
         """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
         sending = self.send(events)

@@ -25,6 +25,7 @@
     ├── RegistrationFailedError        the server did not accept the app's functions
     ├── UnknownError                   for whatever has no class of its own
     ├── StateUnavailableError          a run's state could not be fetched
+    ├── ServerAPIError                 the server's REST API refused a request, does not know it, or was not reached
     ├── AsyncUnsupportedError          something async was reached from a sync function
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
@@ -212,6 +213,19 @@ class RegistrationFailedError(Error):
 
 class StateUnavailableError(Error):
     """The state of a run, too large for the request, could not be fetched."""
+
+
+class ServerAPIError(Error):
+    """The server's REST API refused a request, does not know it, or could not be reached.
+
+    `http_status` is the status of its answer, None where there was none.
+    """
+
+    code = "server_api_error"
+
+    def __init__(self, message: str, http_status: int | None) -> None:
+        super().__init__(message)
+        self.http_status = http_status
 
 
 class AsyncUnsupportedError(Error):

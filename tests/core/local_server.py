@@ -58,7 +58,7 @@ class LocalServer:
                 self.end_headers()
                 self.wfile.write(reply.body)
 
-            do_GET = do_POST = _serve
+            do_DELETE = do_GET = do_POST = _serve
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
                 del format, args

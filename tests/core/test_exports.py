@@ -34,6 +34,7 @@ PUBLIC = {
     "SendEventsError",
     "SendEventsResult",
     "Serializer",
+    "Signal",
     "Singleton",
     "Step",
     "StepError",

@@ -24,6 +24,8 @@ class System:
     ) -> None:
         self.database = database
         self.app = app
+        self.client: Any = None
+        """The client of an app that our SDK serves."""
         self.executor = executor
         self.http = http
         self._clock = clock

@@ -23,6 +23,7 @@ from stepserve_core.executor.decisions import (
     SleepStep,
     StepRef,
     UpdateRun,
+    WaitSignalStep,
     WaitStep,
     Work,
 )
@@ -87,6 +88,14 @@ SINGLE_OPS: dict[str, tuple[dict[str, Any], Decision]] = {
         WaitStep(ref("WaitForEvent"), "a", None, NOW + 60),
     ),
     "a wait without timeout": (op("WaitForEvent"), WaitStep(ref("WaitForEvent"), "a", None, NOW)),
+    "a wait for a signal": (
+        op("WaitForSignal", opts={"signal": "paid", "timeout": "1m", "conflict": "replace"}),
+        WaitSignalStep(ref("WaitForSignal"), "paid", True, NOW + 60),
+    ),
+    "a wait for a signal without timeout": (
+        op("WaitForSignal", opts={"signal": "paid"}),
+        WaitSignalStep(ref("WaitForSignal"), "paid", False, NOW + 365 * 86_400),
+    ),
     "an invocation": (
         op("InvokeFunction", opts={**INVOKE_OPTIONS, "timeout": "1m"}),
         InvokeStep(ref("InvokeFunction"), "app-g", {"data": {"n": 1}}, NOW + 60),
@@ -283,7 +292,7 @@ FAILS_THE_RUN: dict[str, tuple[list[dict[str, Any]], str]] = {
     "a wait over 366 days": ([op("WaitForEvent", opts={"timeout": "53w"})], "InngestErrTimeoutTooLong"),
     "an expression that does not compile": ([op("WaitForEvent", opts={"if": "a =="})], "InvalidExpression"),
     "more than 1000 opcodes": ([op("StepRun", f"{n:x}") for n in range(1001)], "InngestErrFunctionOverflowed"),
-    "an opcode that is not carried out yet": ([op("WaitForSignal")], "OpcodeNotSupported"),
+    "an opcode that is not carried out yet": ([op("SyncRunComplete")], "OpcodeNotSupported"),
 }
 
 
@@ -315,6 +324,9 @@ BROKEN_OPS: dict[str, dict[str, Any]] = {
     "a gateway request without URL": op("AIGateway", opts={}),
     "a gateway request to a file": op("AIGateway", opts={"url": "file:///etc/passwd"}),
     "a wait whose expression is a number": op("WaitForEvent", opts={"if": 1}),
+    "a request whose body is no text": op("Gateway", opts={"url": "http://x", "body": {}}),
+    "a signal without name": op("WaitForSignal", opts={"timeout": "1m"}),
+    "a signal with an unknown rule for conflicts": op("WaitForSignal", opts={"signal": "s", "conflict": "wait"}),
     "a step error without error": op("StepFailed"),
 }
 

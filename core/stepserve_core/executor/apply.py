@@ -20,6 +20,7 @@ from stepserve_core.executor.decisions import (
     SleepStep,
     StepRef,
     UpdateRun,
+    WaitSignalStep,
     WaitStep,
     Work,
 )
@@ -29,11 +30,16 @@ from stepserve_core.executor.internal_events import invocation
 from stepserve_core.executor.progress import discover, finish_step, queue_call, resolve_step, set_pending
 from stepserve_core.executor.routing import settle, try_wait
 from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.signals import open_signal_wait
 from stepserve_core.executor.store.pauses import INVOKE, WAIT, Pause
 from stepserve_core.executor.store.queue import QueueItem
 from stepserve_core.executor.store.steps import Timing
 
 _FUNCTION = ""
+_Opening = PlanStep | SleepStep | WaitStep | WaitSignalStep | InvokeStep | GatewayStep
+"""Decisions about steps that finish later."""
+
+_MAY_END = (EndRun, WaitSignalStep)
 
 
 def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float) -> bool:
@@ -52,6 +58,8 @@ def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float
     timing = Timing(work.queued_at, started_at, scope.now, work.attempt)
     for decision in decisions:
         run = _carry_out(scope, work, run, decision, timing)
+        if isinstance(decision, _MAY_END) and scope.tables.runs.facts(run.id) is None:
+            break  # what else the answer asked for has nobody to come back to
     settle(scope)
     return True
 
@@ -104,9 +112,7 @@ def _error_of(end: EndRun) -> bytes | None:
     return None if end.failure is None else end.failure.output
 
 
-def _open_step(
-    scope: Scope, work: Work, run: RunFacts, decision: PlanStep | SleepStep | WaitStep | InvokeStep | GatewayStep
-) -> None:
+def _open_step(scope: Scope, work: Work, run: RunFacts, decision: _Opening) -> None:
     """Note a step that finishes later and queue what will finish it. A step that has its memo stays as it is."""
     step = decision.step
     if scope.tables.steps.is_finished(run.id, step.hash):
@@ -120,6 +126,8 @@ def _open_step(
             _queue_timer(scope, run, "sleep", step, decision.until)
         case WaitStep():
             _open_wait(scope, work, run, decision)
+        case WaitSignalStep():
+            open_signal_wait(scope, run, decision)
         case InvokeStep():
             _open_invocation(scope, run, decision)
         case GatewayStep():

@@ -105,6 +105,18 @@ class WaitStep(msgspec.Struct, frozen=True):
     expires_at: float
 
 
+class WaitSignalStep(msgspec.Struct, frozen=True):
+    """Finish the step with a signal, or with null when the time is over.
+
+    `replace`: take the place of another step that waits for the same signal; otherwise the run fails.
+    """
+
+    step: StepRef
+    signal: str
+    replace: bool
+    expires_at: float
+
+
 class InvokeStep(msgspec.Struct, frozen=True):
     """Start another function and finish the step with its result.
 
@@ -163,6 +175,7 @@ Decision = (
     | PlanStep
     | SleepStep
     | WaitStep
+    | WaitSignalStep
     | InvokeStep
     | GatewayStep
     | SetPending

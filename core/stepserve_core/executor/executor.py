@@ -24,6 +24,7 @@ from stepserve_core.executor.register import Registered, register_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.signals import deliver_signal
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
@@ -188,6 +189,15 @@ class Executor:
         cancelled = await self._write(lambda scope: cancel_run(scope, run_id))
         self.loop.wake()
         return cancelled
+
+    async def signal(self, name: str, data: bytes) -> str | None:
+        """Give a signal to the step that waits for it; return the id of its run, None where nobody waits.
+
+        `data` is canonical JSON.
+        """
+        run_id = await self._write(lambda scope: deliver_signal(scope, name, data))
+        self.loop.wake()
+        return run_id
 
     async def tick(self, slug: str) -> int:
         """Let the pending ticks of a function's schedules fire now; return how many there are.

@@ -25,6 +25,7 @@ from stepserve_core.executor.decisions import (
 from stepserve_core.executor.failures import Failure, error_memo, step_error_memo
 from stepserve_core.executor.waiting_ops import OpInvalidError, RunFailedError, plan_waiting
 
+_WAITS = frozenset({"WaitForEvent", "WaitForSignal"})
 _LAZY = frozenset({"None", "DeferAdd", "DeferAbort"})
 _OVERFLOWED = "InngestErrFunctionOverflowed"
 _STATE_OVERFLOWED = "InngestErrStateOverflowed"
@@ -104,7 +105,7 @@ def _plan_ops(
         return [_fail(Failure(_STATE_OVERFLOWED, message, name=_STATE_OVERFLOWED))]
     decisions: list[Decision] = list(_plan_group(run, answer, ops))
     # Waits come first, so that they stand before work that may send the event they wait for (executor.md 5.2).
-    for op in sorted(ops, key=lambda op: op.op != "WaitForEvent"):
+    for op in sorted(ops, key=lambda op: op.op not in _WAITS):
         decisions += _plan_op(work, run, answer, op, now, policy)
     return decisions
 

@@ -12,7 +12,7 @@ from stepserve_core.executor.store.steps import AttemptRow, StepRow
 FUNCTION = "Finalization"
 """The entry that stands for the function itself: its failed attempts, and the one that ended the run."""
 
-_WAITING_OPS = frozenset({"Sleep", "WaitForEvent", "InvokeFunction"})
+_WAITING_OPS = frozenset({"Sleep", "WaitForEvent", "WaitForSignal", "InvokeFunction"})
 
 
 def build_steps(steps: list[StepRow], attempts: list[AttemptRow]) -> list[dict[str, Any]]:

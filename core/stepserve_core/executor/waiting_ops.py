@@ -1,4 +1,4 @@
-"""Ops that finish later: planned steps, sleeps, waits, invocations, gateway requests (executor.md 5.4 to 5.9).
+"""Ops that finish later: planned steps, sleeps, waits, signals, invocations, gateway requests (executor.md 5.4 to 5.9).
 
 No I/O.
 """
@@ -19,6 +19,7 @@ from stepserve_core.executor.decisions import (
     PlanStep,
     SleepStep,
     StepRef,
+    WaitSignalStep,
     WaitStep,
 )
 from stepserve_core.executor.expressions import ExpressionInvalidError, compile_expression
@@ -51,6 +52,8 @@ def plan_waiting(op: Op, step: StepRef, now: float) -> Decision:
             return SleepStep(step, _moment(op, op.option("duration") or op.name, now, default=0.0))
         case "WaitForEvent":
             return _plan_wait(op, step, now)
+        case "WaitForSignal":
+            return _plan_signal_wait(op, step, now)
         case "InvokeFunction":
             return _plan_invoke(op, step, now)
         case "AIGateway" | "Gateway":
@@ -71,6 +74,16 @@ def _plan_wait(op: Op, step: StepRef, now: float) -> WaitStep:
             message = f"the expression {expression!r} of step {op.label!r} cannot be used: {error}"
             raise RunFailedError("InvalidExpression", message) from None
     return WaitStep(step, event_name, expression, _moment(op, op.option("timeout"), now, default=0.0))
+
+
+def _plan_signal_wait(op: Op, step: StepRef, now: float) -> WaitSignalStep:
+    signal, conflict = _text(op, "signal"), _text(op, "conflict") or "fail"
+    if not signal:
+        raise OpInvalidError(f"step {op.label!r} waits for a signal without a name")
+    if conflict not in ("fail", "replace"):
+        raise OpInvalidError(f"step {op.label!r}: opts.conflict must be fail or replace, not {conflict!r}")
+    expires_at = _moment(op, op.option("timeout"), now, default=limits.SIGNAL_TIMEOUT)
+    return WaitSignalStep(step, signal, conflict == "replace", expires_at)
 
 
 def _plan_invoke(op: Op, step: StepRef, now: float) -> InvokeStep:

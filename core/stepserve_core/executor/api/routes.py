@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, intake, reads
+from stepserve_core.executor.api import apps, intake, reads, signals
 from stepserve_core.executor.api.http import Access, HttpError, error_response
 from stepserve_core.executor.executor import Executor
 
@@ -27,6 +27,7 @@ ROUTES = [
     Route("/v1/runs/{id}", reads.get_run, methods=["GET"]),
     Route("/v1/runs/{id}", reads.cancel_run, methods=["DELETE"]),
     Route("/v1/functions/{slug:path}/tick", apps.tick, methods=["POST"]),
+    Route("/v1/signals", signals.send_signal, methods=["POST"]),
     Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
 ]
 

@@ -8,7 +8,7 @@ import sqlite3
 
 import msgspec
 
-WAIT, INVOKE, CANCEL = "wait", "invoke", "cancel"
+WAIT, INVOKE, CANCEL, SIGNAL = "wait", "invoke", "cancel", "signal"
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -54,6 +54,15 @@ class Pauses:
             f"DELETE FROM pauses WHERE correlation_id = ? RETURNING {_COLUMNS}", (correlation_id,)
         ).fetchone()
         return None if row is None else Pause(*row)
+
+    def of_correlation(self, correlation_id: str) -> Pause | None:
+        """Return the pause of an invocation or a signal."""
+        row = self._execute(f"SELECT {_COLUMNS} FROM pauses WHERE correlation_id = ?", (correlation_id,)).fetchone()
+        return None if row is None else Pause(*row)
+
+    def drop_correlation(self, run_id: str, step_hash: str) -> None:
+        """Leave nothing to a pause but its timeout."""
+        self._execute("UPDATE pauses SET correlation_id = NULL WHERE run_id = ? AND hash = ?", (run_id, step_hash))
 
     def remove_run(self, run_id: str) -> None:
         """Remove the pauses of a run that ends."""

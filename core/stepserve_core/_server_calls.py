@@ -1,0 +1,46 @@
+"""What a client asks of its server besides sending events; `Inngest` inherits it. Each call exists in both colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from stepserve_core import _signals
+from stepserve_core._rest import ask_server
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+
+
+class ServerCalls:
+    """Calls of the server's REST API. All raise `ServerAPIError` where the server does not do it."""
+
+    async def send_signal(self, signal: str, data: object = None) -> str | None:
+        """Send a signal from async code; return the id of the run that waited for it, or None where none did."""
+        return await _signals.send_signal(self._client(), AsyncRuntime(), signal, data)
+
+    def send_signal_sync(self, signal: str, data: object = None) -> str | None:
+        """Send a signal from sync code; see `send_signal`."""
+        return run_sync(_signals.send_signal(self._client(), SyncRuntime(), signal, data))
+
+    async def cancel_run(self, run_id: str) -> bool:
+        """Cancel a run from async code. Return False where there is none that could be cancelled: unknown, or ended.
+
+        The function's `on_cancel` handler is called, if it has one.
+        """
+        return await _cancel_run(self._client(), AsyncRuntime(), run_id)
+
+    def cancel_run_sync(self, run_id: str) -> bool:
+        """Cancel a run from sync code; see `cancel_run`."""
+        return run_sync(_cancel_run(self._client(), SyncRuntime(), run_id))
+
+    def _client(self) -> Inngest:
+        return cast("Inngest", self)
+
+
+async def _cancel_run(client: Inngest, runtime: Runtime, run_id: str) -> bool:
+    purpose = f"the run {run_id} could not be cancelled"
+    path = f"/v1/runs/{quote(run_id, safe='')}"
+    response = await ask_server(client, runtime, "DELETE", path, purpose=purpose, accept=(400, 404, 409))
+    return response.status < 300

@@ -1,0 +1,50 @@
+"""Our own SDK and the executor, each behind a socket of its own, with functions of either colour."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+import stepserve.asgi
+from stepserve import Function, Inngest
+from stepserve_core.executor.clock import Clock
+from stepserve_core.executor.server import ServerConfig, serving
+from tests.executor.raw_app import RawApp, served
+from tests.executor.system import System
+
+KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
+
+
+@asynccontextmanager
+async def sdk_system(
+    define: Callable[[Inngest], list[Function[Any]]], *, clock: Clock | None = None, **settings: Any
+) -> AsyncGenerator[System, None]:
+    """Run an executor, and an app that serves what `define` makes of a client that knows the executor.
+
+    The client is `system.client`. With a signing key both are in production mode.
+    """
+    defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
+    config = ServerConfig(**{**defaults, **settings})
+    headers = {"authorization": f"Bearer {config.signing_key}"} if config.signing_key else {}
+    async with serving(config, clock=clock) as server:
+        client = Inngest(
+            app_id="app",
+            api_base_url=server.url,
+            event_api_base_url=server.url,
+            is_production=config.kind == "cloud",
+            signing_key=config.signing_key,
+            event_key="key",
+        )
+        async with (
+            served(stepserve.asgi.serve(client, define(client))) as origin,
+            httpx.AsyncClient(base_url=server.url, headers=headers) as http,
+        ):
+            answer = await http.put(f"{origin}/api/inngest", timeout=30)
+
+            assert 200 == answer.status_code, answer.text
+            system = System(RawApp([]), server.executor, http, clock, config.database)
+            system.client = client
+            yield system
