@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -22,33 +22,61 @@ EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 PATIENCE = 30.0
 DATA = {"order_id": "A-1", "total": 120}
 
-EVENTS = {
-    # Their orders wait a minute for a payment.
-    "fastapi": "shop/quotes.requested",
-    "flask": "shop/quotes.requested",
-}
-"""What starts something that ends soon; elsewhere `shop/order.created`, or else the first event of the app."""
 
-PACKAGES = {"asgi": ["uvicorn"], "http_server": [], "wsgi": ["waitress"]}
-"""What examples import that is not called like their folder."""
+class Example(NamedTuple):
+    """How an example is started, and what it is asked.
+
+    `packages` are those that it imports, `command` comes after the Python interpreter and may name the `{port}`;
+    `event` starts something that ends soon.
+    """
+
+    packages: tuple[str, ...]
+    command: tuple[str, ...] = ("{folder}/app.py",)
+    path: str = "/api/inngest"
+    event: str = "shop/order.created"
+
+
+QUOTES = "shop/quotes.requested"  # some shops' orders wait a minute for a payment
+FUNCTIONS_FRAMEWORK = ("--source", "{folder}/main.py", "--target", "inngest", "--host", "127.0.0.1", "--port", "{port}")
+
+TABLE = {
+    "aiohttp": Example(("aiohttp",)),
+    "asgi": Example(("uvicorn",)),
+    "aws_lambda": Example((), ("{folder}/run_locally.py",), path="/"),
+    "azure": Example(("azure.functions",), ("{folder}/run_locally.py",)),
+    "bottle": Example(("bottle",)),
+    "digital_ocean": Example(("flask",), ("{folder}/run_locally.py",), path="/api/v1/web/fn-00000000/fake-name"),
+    "django": Example(("django",)),
+    "falcon": Example(("falcon",)),
+    "fastapi": Example(("fastapi",), event=QUOTES),
+    "flask": Example(("flask",), event=QUOTES),
+    "google_cloud": Example(("functions_framework",), ("-m", "functions_framework", *FUNCTIONS_FRAMEWORK), path="/"),
+    "http_server": Example(()),
+    "litestar": Example(("litestar",)),
+    "pyramid": Example(("pyramid",)),
+    "quart": Example(("quart",)),
+    "sanic": Example(("sanic",)),
+    "starlette": Example(("starlette",)),
+    "tornado": Example(("tornado",)),
+    "wsgi": Example(("waitress",)),
+}
+"""Every folder in examples/."""
 
 CANNOT_RUN: dict[str, str] = {}
 """Examples that no program serves on this machine, and why."""
 
 
-def _names() -> list[str]:
-    return sorted(path.parent.name for path in EXAMPLES.glob("*/app.py"))
+def test_every_example_is_in_the_table() -> None:
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))}
+
+    assert folders == set(TABLE)
 
 
-def test_the_examples_are_found() -> None:
-    assert {"fastapi", "flask"} <= set(_names())
-
-
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", TABLE)
 def test_an_example_is_synced_and_runs_to_its_end(name: str, tmp_path: pathlib.Path) -> None:
     if name in CANNOT_RUN:
         pytest.skip(CANNOT_RUN[name])
-    missing = [package for package in PACKAGES.get(name, [name]) if importlib.util.find_spec(package) is None]
+    missing = [package for package in TABLE[name].packages if not _is_installed(package)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     runs = asyncio.run(_drive(name, tmp_path / "app.log"))
@@ -58,6 +86,13 @@ def test_an_example_is_synced_and_runs_to_its_end(name: str, tmp_path: pathlib.P
     assert None not in [run["output"] for run in runs]
 
 
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is in
+        return False
+
+
 async def _drive(name: str, log: pathlib.Path) -> list[dict[str, Any]]:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -65,7 +100,7 @@ async def _drive(name: str, log: pathlib.Path) -> list[dict[str, Any]]:
         variables = {"INNGEST_DEV": server.url, "HOST": "127.0.0.1", "PORT": str(port), "PYTHONWARNINGS": "default"}
         with _started(name, variables, log) as process:
             await _until_it_listens(process, port, log)
-            synced = await http.put(f"http://127.0.0.1:{port}/api/inngest", timeout=PATIENCE)
+            synced = await http.put(f"http://127.0.0.1:{port}{TABLE[name].path}", timeout=PATIENCE)
             assert synced.status_code == 200, synced.text
             sent = await http.post(f"{server.url}/e/key", json={"name": _event(name, server), "data": DATA})
             return await _ended(http, f"{server.url}/v1/events/{sent.json()['ids'][0]}/runs")
@@ -73,7 +108,8 @@ async def _drive(name: str, log: pathlib.Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _started(name: str, variables: dict[str, str], log: pathlib.Path) -> Generator[subprocess.Popen[bytes], None, None]:
-    command = [sys.executable, str(EXAMPLES / name / "app.py")]
+    places = {"folder": EXAMPLES / name, "port": variables["PORT"]}
+    command = [sys.executable, *(part.format(**places) for part in TABLE[name].command)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment(**variables), stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -106,9 +142,8 @@ def _event(name: str, server: RunningServer) -> str:
     """Return the event to send, which the app has registered a function for."""
     functions = server.executor.registry.active()
     events = [trigger.event for function in functions for trigger in function.config.triggers if trigger.event]
-    chosen = EVENTS.get(name, "shop/order.created" if "shop/order.created" in events else events[0])
-    assert chosen in events
-    return chosen
+    assert TABLE[name].event in events
+    return TABLE[name].event
 
 
 async def _ended(http: httpx.AsyncClient, url: str) -> list[dict[str, Any]]:

@@ -1,6 +1,13 @@
 """Serve functions from DigitalOcean Functions: `main = stepserve.digital_ocean.serve(client, functions)`.
 
 The function needs `web: raw` in project.yml: signatures are made over the bytes of a request.
+
+How bodies come and go: docs.digitalocean.com, Functions, "Parameters and Responses" (raw web events: `http.body` is
+text, or base64 where `http.isBase64Encoded` says so; a result's `body` is text or an object). What decides between
+them is Apache OpenWhisk's, on which the platform is built: docs/webactions.md, "Raw HTTP handling", and its controller,
+WebActions.scala (`extractEntityAndProcessRequest`, `interpretHttpResponse`). Requests: text types come as text, read as
+UTF-8; all others come as base64, and so does JSON. Results: text leaves as it is, but text of a JSON type that reads as
+base64 is decoded first; objects are printed anew, indented; null and empty text leave without body and content type.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ OWN = {
     "aws_lambda": [],
     "azure": ["azure.functions"],
     "digital_ocean": [],
+    "experimental": [],
     "fast_api": ["fastapi"],
     "google_cloud": ["flask"],
     "http_server": [],

@@ -23,7 +23,7 @@ HARNESSES = [
     ("aws_lambda", "LambdaBehindRESTAPI", ("uvicorn",)),
     ("azure", "AzureFunctions", ("azure", "uvicorn")),
     ("bottle", "BottleOnWaitress", ("bottle", "waitress")),
-    ("digital_ocean", "DigitalOceanFunctions", ("uvicorn",)),
+    ("digital_ocean", "DigitalOceanFunctions", ("flask", "waitress")),
     ("django", "DjangoOnGunicorn", ("django", "gunicorn")),
     ("django", "DjangoOnUvicorn", ("django", "uvicorn")),
     ("django", "DjangoOnWaitress", ("django", "waitress")),
