@@ -1,8 +1,7 @@
 """Run the Lambda function on this machine, as a function URL does: HTTP in, events of format 2.0 for the handler.
 
-`python examples/aws_lambda/run_locally.py`; HOST and PORT say where to listen. For your own function change
-the name of its module. It is a stand-in for development: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html has all
-fields of an event.
+`python examples/aws_lambda/run_locally.py`; HOST and PORT say where to listen. For your own function change the name of
+its module. It is a stand-in for development; AWS describes all fields of an event in "Invoking Lambda function URLs".
 """
 
 import base64
