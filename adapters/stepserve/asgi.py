@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -55,11 +56,26 @@ class ASGIApp:
 
 def request_from(scope: Scope, body: bytes, raw: object) -> Request:
     """Return the core's request for an ASGI scope."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-    return Request(scope["method"], _url(scope, headers.get("host")), headers, body, raw)
+    headers, query = ScopeHeaders(scope), scope.get("query_string", b"").decode("latin-1")
+    return Request(scope["method"], partial(_url, scope, headers), headers, body, raw, query_string=query)
 
 
-def _url(scope: Scope, host: str | None) -> str:
+class ScopeHeaders:
+    """Finds headers in an ASGI scope by their lower-case names; of several values, the first."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._values: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of a header, or None."""
+        value = self._values.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+
+def _url(scope: Scope, headers: ScopeHeaders) -> str:
+    host = headers.get("host")
     if host is None:
         server = scope.get("server") or ("localhost", None)
         host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"

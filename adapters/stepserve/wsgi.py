@@ -6,6 +6,7 @@ Every adapter of a WSGI framework begins here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from stepserve_core import Function, Inngest
 from stepserve_core.handler import Handler, Request, Response, ServeOptions
 
 FRAMEWORK = "wsgi"
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
@@ -40,7 +43,7 @@ class WSGIApp:
         headers = list(response.headers.items())
         if isinstance(response, Response):
             headers.append(("content-length", str(len(response.body))))
-        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        start_response(_STATUS_LINES[response.status], headers)
         return [response.body] if isinstance(response, Response) else response.chunks
 
 
@@ -70,7 +73,8 @@ class EnvironHeaders:
 
 def request_from(environ: Mapping[str, Any], body: bytes, raw: object) -> Request:
     """Return the core's request for a WSGI environ."""
-    return Request(environ["REQUEST_METHOD"], _url(environ), EnvironHeaders(environ), body, raw)
+    headers, query = EnvironHeaders(environ), environ.get("QUERY_STRING", "")
+    return Request(environ["REQUEST_METHOD"], partial(_url, environ), headers, body, raw, query_string=query)
 
 
 def _url(environ: Mapping[str, Any]) -> str:

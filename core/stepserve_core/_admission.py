@@ -61,6 +61,7 @@ class Admission:
     ) -> None:
         functions = list(functions)
         self._client = client
+        self._keys = client.settings.keys
         self._served = _by_id(functions)
         self._function_count = len(functions)
         self._framework = framework
@@ -98,11 +99,11 @@ class Admission:
 
         def serve(runtime: Runtime) -> Coroutine[Any, Any, Answer]:
             return ServedCall(
-                client=self._client,
-                function=served.function,
+                self._client,
+                served.function,
+                request,
+                call,
                 is_failure_handler=served.is_failure_handler,
-                request=request,
-                call=call,
                 target=None if target == NO_TARGET else target,
                 runtime=runtime,
             ).answer()
@@ -163,7 +164,7 @@ class Admission:
         """Return the key that signed the request; None in dev mode, which checks nothing (1.3)."""
         if not self._client.is_production:
             return None
-        return verify(request.body, request.headers.get(_protocol.SIGNATURE), self._client.settings.keys, time.time())
+        return verify(request.body, request.headers.get(_protocol.SIGNATURE), self._keys, time.time())
 
     def _authenticate_or_none(self, request: Request) -> str | None:
         try:

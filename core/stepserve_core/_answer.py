@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: dict[str, str]
-    timing: tuple[str, ...] = ()
+    timing: Sequence[str] = ()
     """Entries for the `server-timing` header."""
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -28,7 +29,7 @@ from stepserve_core._middleware import (
 )
 from stepserve_core._opcodes import Op, Opcode
 from stepserve_core._outputs import converter_of_function
-from stepserve_core._protocol import Call, Request
+from stepserve_core._protocol import Call, CallContext, Request
 from stepserve_core._runtime import Runtime
 from stepserve_core._send import EventSender
 from stepserve_core._serialize import UNSET, encode_output
@@ -42,49 +43,50 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ServedCall(NamedTuple):
+class ServedCall:
     """One call: who is called, with what, and in which runtime."""
 
-    client: Inngest
-    function: Function[Any]
-    is_failure_handler: bool
-    request: Request
-    call: Call
-    target: str | None
-    runtime: Runtime
-
-    async def answer(self) -> Answer:
-        """Serve the call."""
-        timing: tuple[str, ...] = ()
-        if self.call.use_api or self.call.ctx.use_api:
-            started = time.perf_counter()
-            await fetch_state(self.client, self.runtime, self.call)
-            timing = (f"use_api;dur={int((time.perf_counter() - started) * 1000)}",)
-        answer = await _Execution(self).answer()
-        return answer._replace(timing=timing + answer.timing)
-
-
-class _Execution:
-    def __init__(self, served: ServedCall) -> None:
-        self._served = served
-        self._runtime = served.runtime
-        function, client = served.function, served.client
+    def __init__(
+        self,
+        client: Inngest,
+        function: Function[Any],
+        request: Request,
+        call: Call,
+        *,
+        is_failure_handler: bool,
+        target: str | None,
+        runtime: Runtime,
+    ) -> None:
+        self._client = client
+        self._function = function
+        self._request = request
+        self._call = call
+        self._is_failure_handler = is_failure_handler
+        self._target = target
+        self._runtime = runtime
         self._middleware: MiddlewareManager | None = None
-        if client.middleware or function.middleware:
-            self._middleware = MiddlewareManager(client, served.request.raw, served.runtime)
-            self._middleware.add(client.middleware)
-            self._middleware.add(function.middleware)
-        self._logger = ReplayLogger(client.logger, self._describe)
-        self._renderer = Renderer(client, function, served.call.ctx)
+        function_id = function.on_failure_fn_id if is_failure_handler else function.id
+        self._logger = ReplayLogger(client.logger, partial(_describe, client.app_id, function_id, call.ctx))
+        self._renderer = Renderer(client, function, call.ctx)
         self._timing: list[str] = []
 
     async def answer(self) -> Answer:
+        """Serve the call."""
+        call = self._call
+        if call.use_api or call.ctx.use_api:
+            await self._timed("use_api", fetch_state(self._client, self._runtime, call))
+        if self._client.middleware or self._function.middleware:
+            self._middleware = MiddlewareManager(self._client, self._request.raw, self._runtime)
+            self._middleware.add(self._client.middleware)
+            self._middleware.add(self._function.middleware)
         try:
             outcome = self._dump(await self._run())
         except Exception as error:  # of a hook before the function, or of an output that JSON cannot carry
             outcome = Outcome(error=error)
         try:
-            answer = self._renderer.render(await self._transform(outcome))
+            if self._middleware is not None:
+                outcome = await self._transform(self._middleware, outcome)
+            answer = self._renderer.render(outcome)
         except Exception as error:
             answer = self._renderer.render_error(error)
         if self._middleware is not None:
@@ -92,49 +94,30 @@ class _Execution:
                 await self._middleware.run("before_response")
             except Exception as error:
                 answer = self._renderer.render_error(error)
-        return answer._replace(timing=tuple(self._timing))
-
-    def _describe(self) -> dict[str, object]:
-        """Return the fields that every line of the function's logger carries."""
-        ctx, function = self._served.call.ctx, self._served.function
-        fields: dict[str, object] = {
-            "app_id": self._served.client.app_id,
-            "function_id": function.on_failure_fn_id if self._served.is_failure_handler else function.id,
-            "run_id": ctx.run_id,
-            "attempt": ctx.attempt,
-        }
-        step = executing_step()
-        return fields if step is None else {**fields, "step_id": step.step_id}
+        return Answer(answer.status, answer.body, answer.headers, self._timing)
 
     def _context(self, run: Run) -> Context | ContextSync:
-        served, ctx = self._served, self._served.call.ctx
-        sender = EventSender(served.client, self._runtime, self._middleware)
-        events = Events(served.call)
-        fields: dict[str, Any] = {
-            "attempt": ctx.attempt,
-            "event": events.first,
-            "events": events.all,
-            "job_id": served.request.headers.get(_protocol.JOB_ID) or None,
-            "logger": self._logger,
-            "request_id": served.request.headers.get(_protocol.REQUEST_ID) or None,
-            "run_id": ctx.run_id,
-        }
+        ctx, client, header = self._call.ctx, self._client, self._request.headers.get
+        sender = EventSender(client, self._runtime, self._middleware)
+        events = Events(self._call)
+        job_id, request_id = header(_protocol.JOB_ID) or None, header(_protocol.REQUEST_ID) or None
+        head, logger = (ctx.attempt, events.first, events.all), self._logger
         if self._runtime.is_async:
-            return Context(group=Group(run), step=Step(run, served.client, sender), **fields)
-        return ContextSync(group=GroupSync(run), step=StepSync(run, served.client, sender), **fields)
+            return Context(*head, Group(run), job_id, logger, request_id, ctx.run_id, Step(run, client, sender))
+        return ContextSync(*head, GroupSync(run), job_id, logger, request_id, ctx.run_id, StepSync(run, client, sender))
 
     async def _run(self) -> Outcome:
-        memos = self._served.call.steps
-        transforming = self._middleware is not None and self._middleware.uses("transform_input")
-        if transforming:
+        memos = self._call.steps
+        middleware = self._middleware
+        if middleware is not None and not middleware.uses("transform_input"):
+            middleware = None
+        if middleware is not None:
             memos = {hashed: read_memo(memo) for hashed, memo in memos.items()}
         run = self._make_run(memos)
         context = self._context(run)
-        if transforming and self._middleware is not None:
-            await self._timed(
-                "mw.transform_input",
-                self._middleware.run("transform_input", context, self._served.function, StepMemos(memos)),
-            )
+        if middleware is not None:
+            hook = middleware.run("transform_input", context, self._function, StepMemos(memos))
+            await self._timed("mw.transform_input", hook)
             run.new_code_due = not memos
         try:
             if run.new_code_due:
@@ -159,19 +142,19 @@ class _Execution:
             self._timing.append(f"{name};dur={int((time.perf_counter() - started) * 1000)}")
 
     def _make_run(self, memos: dict[str, Any]) -> Run:
-        ctx = self._served.call.ctx
+        ctx = self._call.ctx
         return Run(
             self._runtime,
             memos,
-            finished=self._served.call.finished,
-            target=self._served.target,
+            finished=self._call.finished,
+            target=self._target,
             plan_only=ctx.disable_immediate_execution,
             last_attempt=self._is_last_attempt(),
             on_new_code=self._new_code,
         )
 
     def _is_last_attempt(self) -> bool:
-        ctx = self._served.call.ctx
+        ctx = self._call.ctx
         return ctx.max_attempts is not None and ctx.attempt + 1 >= ctx.max_attempts
 
     async def _new_code(self) -> None:
@@ -180,8 +163,8 @@ class _Execution:
             await self._middleware.run("before_execution")
 
     def _handler(self) -> Callable[..., Any]:
-        function = self._served.function
-        handler = function.on_failure_handler if self._served.is_failure_handler else function.handler
+        function = self._function
+        handler = function.on_failure_handler if self._is_failure_handler else function.handler
         assert handler is not None
         return handler
 
@@ -192,15 +175,11 @@ class _Execution:
                 report.output = self._to_json(report.converter, report.output, f"step {report.op.display_name!r}")
         if outcome.reports is not None or outcome.error is not None:
             return outcome
-        served = self._served
-        converter = converter_of_function(
-            served.function, served.client.serializer, is_failure_handler=served.is_failure_handler
-        )
+        function, serializer = self._function, self._client.serializer
+        converter = converter_of_function(function, serializer, is_failure_handler=self._is_failure_handler)
         if converter is None:
             return outcome
-        return outcome._replace(
-            output=self._to_json(converter, outcome.output, f"function {served.function.local_id!r}")
-        )
+        return outcome._replace(output=self._to_json(converter, outcome.output, f"function {function.local_id!r}"))
 
     def _to_json(self, converter: Converter, output: object, where: str) -> object:
         dumped = converter.dump(output, where)
@@ -208,31 +187,28 @@ class _Execution:
             return msgspec.json.decode(encode_output(dumped, where))
         return dumped
 
-    async def _transform(self, outcome: Outcome) -> Outcome:
-        if self._middleware is None:
-            return outcome
+    async def _transform(self, middleware: MiddlewareManager, outcome: Outcome) -> Outcome:
         if outcome.error is None:
             try:
-                await self._middleware.run_reversed("after_execution")
+                await middleware.run_reversed("after_execution")
             except Exception as error:  # whoever reports errors from `transform_output` learns of it there
                 outcome = Outcome(error=error)
         if outcome.reports is None:
             result = TransformOutputResult(outcome.error, outcome.output, None)
-            await self._transform_output(result)
+            await self._transform_output(middleware, result)
             output = None if result.output is UNSET else result.output  # middleware took the error away
             return Outcome(error=result.error, output=output)
         if len(outcome.reports) == 1:
             report = outcome.reports[0]
             step = TransformOutputStepInfo(report.op.display_name, Opcode(report.op.op), report.opts)
             result = TransformOutputResult(report.error, report.output, step)
-            await self._transform_output(result)
+            await self._transform_output(middleware, result)
             report.error, report.output, report.op.opts = result.error, result.output, report.opts
             self._match_opcode(report.op, failed=report.error is not None)
         return outcome
 
-    async def _transform_output(self, result: TransformOutputResult) -> None:
-        assert self._middleware is not None
-        await self._timed("mw.transform_output", self._middleware.run_reversed("transform_output", result))
+    async def _transform_output(self, middleware: MiddlewareManager, result: TransformOutputResult) -> None:
+        await self._timed("mw.transform_output", middleware.run_reversed("transform_output", result))
 
     def _match_opcode(self, op: Op, *, failed: bool) -> None:
         """Let the opcode say what became of a step after middleware gave it an error, or took its error away."""
@@ -240,3 +216,15 @@ class _Execution:
             op.op = (Opcode.STEP_FAILED if self._is_last_attempt() else Opcode.STEP_ERROR).value
         elif not failed and op.op in (Opcode.STEP_ERROR.value, Opcode.STEP_FAILED.value):
             op.op = Opcode.STEP_RUN.value
+
+
+def _describe(app_id: str, function_id: str | None, ctx: CallContext) -> dict[str, object]:
+    """Return the fields that every line of the function's logger carries."""
+    fields: dict[str, object] = {
+        "app_id": app_id,
+        "function_id": function_id,
+        "run_id": ctx.run_id,
+        "attempt": ctx.attempt,
+    }
+    step = executing_step()
+    return fields if step is None else {**fields, "step_id": step.step_id}

@@ -314,6 +314,7 @@ class Run:
         """Refuse steps from now on, for the reason that was given first."""
         self._refusal = self._refusal or refusal or _outside_function
         self._is_guarded = True
+        self.departure = None  # it holds the frames it left through, and they hold this run, and the event
 
 
 def _outside_function(step_id: str) -> BaseException:
