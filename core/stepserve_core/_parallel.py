@@ -14,9 +14,11 @@ import asyncio
 import heapq
 import itertools
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from stepserve_core import _eager
 from stepserve_core._colour import NO_BRANCH_REACHED_TARGET, Verdict
 from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
@@ -62,11 +64,16 @@ class Discovery:
     current_task = staticmethod(asyncio.current_task)
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self._run: Run = weakref.proxy(run)  # the run knows the runtime, and that knows this
         self.loop = asyncio.get_running_loop()
         self._end: asyncio.Future[list[Report] | None] = self.loop.create_future()
         self.main: asyncio.Task[Any] | None = None
         """The function's own task."""
+        self._output: Any = None
+        self._is_leaving = False
+        self._has_ended = False
+        # The function runs alone as long as it has neither waited nor made a task.
+        self._is_alone = True
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[_Parked] = []
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -84,22 +91,47 @@ class Discovery:
         Raises:
             Interrupt: there is something to report.
         """
-        self.main = self.loop.create_task(body(context))
-        self.main.add_done_callback(self._function_ended)
+        _eager.start(self.loop, self._run_function(body, context), self._note_company)
+        self._note_company()
         try:
-            reports = await self._end
+            reports = self._end.result() if self._end.done() else await self._end
         finally:
             await self._clean_up()
             # Free the function's frames, and the event in them, now; not when the garbage collector comes by.
-            main, self.main = self.main, None
+            self.main = None
         if reports is not None:
             raise Interrupt(reports)
-        if main.cancelled():
-            raise FunctionCancelledError("the function was cancelled from within")
-        return main.result()
+        return self._output
+
+    async def _run_function(self, body: Callable[..., Any], context: object) -> None:
+        self.main = asyncio.current_task(self.loop)
+        try:
+            self._output = await body(context)
+        except asyncio.CancelledError:
+            self._function_ended(FunctionCancelledError("the function was cancelled from within"))
+        except BaseException as error:
+            self._function_ended(error)
+        else:
+            self._function_ended(None)
+
+    def _function_ended(self, error: BaseException | None) -> None:
+        self._has_ended = True
+        if self._end.done():
+            return
+        if error is not None:
+            self._end.set_exception(error)
+            return
+        waiting = [step.step_id for entry in self._parked for step in entry.found if not entry.future.done()]
+        if waiting:
+            _logger.warning("a function returned while its steps %s were not awaited; they are lost", waiting)
+        self._end.set_result(None)
+
+    def _note_company(self) -> None:
+        self._is_alone = False
 
     async def wait_for_turn(self, hashed: str) -> None:
         """Wait until the memo of `hashed` may be seen; from now on, all memos are released in order."""
+        self._check_open(hashed)
         self._note_task()
         if self.order is None:
             self.order = {finished: position for position, finished in enumerate(self._run.finished())}
@@ -112,7 +144,9 @@ class Discovery:
 
     async def choose(self, found: Found) -> Verdict:
         """Park until it is decided what becomes of `found`."""
-        if self._run.target == found.hashed and not self._acting:
+        self._check_open(found.step_id)
+        target = self._run.target
+        if not self._acting and (target == found.hashed or (target is None and self._is_alone)):
             self._acting = True
             return self._run.alone(found)
         return await self._park([found], is_group=False)
@@ -123,21 +157,30 @@ class Discovery:
         raise AssertionError("a parallel group was told to execute")
 
     async def finish(self, reports: list[Report]) -> NoReturn:
-        """Hand over what the function has to report, and wait to be cancelled."""
+        """Hand over what the function has to report, and leave it."""
         if not self._end.done():
             self._end.set_result(reports)
-        await self._wait_for_cancellation()
+        await self._leave()
 
     async def fail(self, error: Exception) -> NoReturn:
-        """Answer with an error, and wait to be cancelled."""
+        """Answer with an error, and leave the function."""
         if not self._end.done():
             self._end.set_exception(error)
-        await self._wait_for_cancellation()
+        await self._leave()
 
-    async def _wait_for_cancellation(self) -> NoReturn:
+    async def _leave(self) -> NoReturn:
+        if asyncio.current_task(self.loop) is self.main:
+            self._is_leaving = True
+            self._run.close(_too_late)
+            raise asyncio.CancelledError("the function was interrupted to report its steps")
         self._note_task()
-        await self.loop.create_future()
+        await self.loop.create_future()  # until this task is cancelled with the function
         raise AssertionError("a future that nobody resolves was resolved")
+
+    def _check_open(self, step: str) -> None:
+        """Refuse a step of a task that began only after all was over."""
+        if self._end.done():
+            raise _too_late(step)
 
     async def _park(self, found: list[Found], *, is_group: bool) -> Verdict:
         self._note_task()
@@ -219,28 +262,21 @@ class Discovery:
         found = f"found step {names} when targeting a different step" if names else NO_BRANCH_REACHED_TARGET
         self._end.set_exception(StepUnexpectedError(found))
 
-    def _function_ended(self, task: asyncio.Task[Any]) -> None:
-        if self._end.done():
-            return
-        waiting = [step.step_id for entry in self._parked for step in entry.found if not entry.future.done()]
-        if waiting and not task.cancelled() and task.exception() is None:
-            _logger.warning("a function returned while its steps %s were not awaited; they are lost", waiting)
-        self._end.set_result(None)
-
     async def _clean_up(self) -> None:
         """Cancel what is parked, let `finally` blocks run, and refuse the steps that they would start."""
         if self._patience is not None:
             self._patience.cancel()
-        if self.main is None or (self.main.done() and not self._tasks):
+        if self.main is None or (self._has_ended and not self._tasks):
             return
-        self._run.close(
-            lambda step_id: asyncio.CancelledError(f"step {step_id!r} came after the function was interrupted")
-        )
-        tasks = [task for task in (self.main, *self._tasks) if not task.done()]
+        self._run.close(_too_late)
+        tasks = [task for task in self._tasks if not task.done()]
+        if not self._has_ended:
+            tasks.insert(0, self.main)
         for task in tasks:
-            task.cancel()
+            if task is not self.main or not self._is_leaving:
+                task.cancel()
         await self._settle(tasks)
-        for task in (self.main, *self._tasks):
+        for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.exception()  # seen, so that asyncio does not complain about an error nobody fetched
 
@@ -252,3 +288,7 @@ class Discovery:
         _, late = await asyncio.wait(tasks, timeout=CLEANUP_PATIENCE)
         if late:
             _logger.warning("an interrupted function is still busy cleaning up after %s seconds", CLEANUP_PATIENCE)
+
+
+def _too_late(step: str) -> BaseException:
+    return asyncio.CancelledError(f"step {step!r} came after the function was interrupted")

@@ -1,0 +1,93 @@
+"""Tasks that begin at once, in place: what does not have to wait costs no turn of the event loop.
+
+Python 3.12 and newer can do this themselves. For older ones, the task is given a coroutine that has begun already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], on_task: Callable[[], object]) -> None:
+    """Run `coroutine` in a task of its own: here as far as it comes without waiting, the rest on the loop.
+
+    `on_task` is called whenever another task is made while it runs here.
+    """
+    former: Any = loop.get_task_factory()
+
+    def make_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> Any:
+        on_task()
+        make = asyncio.Task if former is None else former
+        return make(coroutine, loop=loop, **options) if former is None else make(loop, coroutine, **options)
+
+    if sys.version_info < (3, 12):
+        begun = _Begun(coroutine)
+        task = loop.create_task(begun)
+    loop.set_task_factory(make_task)
+    try:
+        if sys.version_info < (3, 12):
+            begun.begin(loop, task)
+        else:
+            asyncio.Task(coroutine, loop=loop, eager_start=True)
+    finally:
+        if loop.get_task_factory() is make_task:
+            loop.set_task_factory(former)
+
+
+if sys.version_info < (3, 12):
+
+    class _Begun(Coroutine[Any, Any, None]):
+        """A coroutine whose first part is run before its task gets to it, but as if by that task."""
+
+        __slots__ = ("_awaited", "_context", "_coroutine", "_is_first", "_is_over")
+
+        def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+            self._coroutine = coroutine
+            self._context = contextvars.copy_context()
+            self._awaited: Any = None
+            self._is_first = True
+            self._is_over = False
+
+        def begin(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+            outer = asyncio.current_task(loop)
+            if outer is not None:
+                asyncio.tasks._leave_task(loop, outer)
+            asyncio.tasks._enter_task(loop, task)
+            try:
+                self._awaited = self._context.run(self._coroutine.send, None)
+            except BaseException as error:
+                self._is_over = True
+                if not isinstance(error, StopIteration):
+                    raise
+            finally:
+                asyncio.tasks._leave_task(loop, task)
+                if outer is not None:
+                    asyncio.tasks._enter_task(loop, outer)
+
+        def send(self, value: Any) -> Any:
+            if self._is_over:
+                raise StopIteration
+            if self._is_first:  # the task shall wait for what the first part waits for
+                self._is_first = False
+                return self._awaited
+            return self._context.run(self._coroutine.send, value)
+
+        def throw(self, *error: Any) -> Any:
+            if self._is_over:
+                raise StopIteration
+            if self._is_first and self._awaited is not None:  # the task was cancelled before it knew this
+                self._awaited.cancel()
+            self._is_first = False
+            return self._context.run(self._coroutine.throw, *error)
+
+        def __await__(self) -> _Begun:  # type: ignore[override] # for task factories that wrap a coroutine
+            return self
+
+        __iter__ = __await__
+
+        def __next__(self) -> Any:
+            return self.send(None)
