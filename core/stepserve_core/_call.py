@@ -101,7 +101,8 @@ class ServedCall:
         sender = EventSender(client, self._runtime, self._middleware)
         events = Events(self._call)
         job_id, request_id = header(_protocol.JOB_ID) or None, header(_protocol.REQUEST_ID) or None
-        head, logger = (ctx.attempt, events.first, events.all), self._logger
+        logger: Any = self._logger
+        head = ctx.attempt, events.first, events.all
         if self._runtime.is_async:
             return Context(*head, Group(run), job_id, logger, request_id, ctx.run_id, Step(run, client, sender))
         return ContextSync(*head, GroupSync(run), job_id, logger, request_id, ctx.run_id, StepSync(run, client, sender))

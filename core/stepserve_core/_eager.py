@@ -19,14 +19,15 @@ def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None],
     """
     former: Any = loop.get_task_factory()
 
-    def make_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> Any:
+    def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         on_task()
-        make = asyncio.Task if former is None else former
-        return make(coroutine, loop=loop, **options) if former is None else make(loop, coroutine, **options)
+        if former is None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        return former(loop, coroutine, **options)
 
     if sys.version_info < (3, 12):
         begun = _Begun(coroutine)
-        task = loop.create_task(begun)
+        task: asyncio.Task[None] = loop.create_task(begun)
     loop.set_task_factory(make_task)
     try:
         if sys.version_info < (3, 12):
@@ -84,7 +85,10 @@ if sys.version_info < (3, 12):
             self._is_first = False
             return self._context.run(self._coroutine.throw, *error)
 
-        def __await__(self) -> _Begun:  # type: ignore[override] # for task factories that wrap a coroutine
+        def close(self) -> None:
+            self._coroutine.close()
+
+        def __await__(self) -> _Begun:  # for task factories that wrap a coroutine
             return self
 
         __iter__ = __await__

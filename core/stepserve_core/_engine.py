@@ -267,7 +267,9 @@ class Run:
     async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
         """Run branches one after the other and report together what they found (6.4)."""
         outputs: list[Any] = []
-        interrupts: list[BranchInterrupt] = []
+        # Not the interrupts themselves: they hold this very frame.
+        found: list[Found] = []
+        is_interrupted = False
         outer = self._current_branch()
         branch = _Branch(self, self.runtime.owner(), mode)  # one object serves all: they run one after the other
         token = _branch.set(branch)
@@ -279,14 +281,14 @@ class Run:
                 except BranchInterrupt:
                     pass  # it is noted in the branch, where user code cannot swallow it
                 if branch.interrupt is not None:
-                    interrupts.append(branch.interrupt)
+                    found += branch.interrupt.found
+                    is_interrupted = True
                     branch.interrupt = None
                     self._is_guarded = self._is_refusing()
         finally:
             _branch.reset(token)
-        if not interrupts:
+        if not is_interrupted:
             return tuple(outputs)
-        found = [step for interrupt in interrupts for step in interrupt.found]
         if outer is not None:
             raise self._interrupt(outer, found)
         if found and not self._started_new_code:
