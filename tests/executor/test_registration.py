@@ -96,13 +96,11 @@ async def test_an_app_that_expects_another_kind_of_server_is_refused(start: Star
 async def test_options_that_are_not_enforced_yet_are_named_in_the_log(
     start: StartSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = {"throttle": {"limit": 1, "period": "1m"}, "singleton": {"mode": "skip"}}
     with caplog.at_level(logging.WARNING):
-        async with start(Fn("f", fine, ON_X, options=options)):
+        async with start(Fn("f", fine, [{"cron": "0 0 1 1 *", "jitter": "5s"}])):
             named = [record.getMessage() for record in caplog.records]
 
-    for option in ("throttle", "singleton"):
-        assert f"function app-f: the option {option} is stored but not enforced by this version" in named
+    assert ["function app-f: the option cron jitter is stored but not enforced by this version"] == named
 
 
 async def test_an_app_given_by_url_is_synced_and_a_failed_sync_is_repeated(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from stepserve_core.executor.calls import RunState
-from stepserve_core.executor.concurrency import take_slots
 from stepserve_core.executor.decisions import RunFacts, Work
+from stepserve_core.executor.flow import timeouts
+from stepserve_core.executor.flow.admission import admit
 from stepserve_core.executor.routing import settle
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
@@ -62,13 +63,16 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
         scope.tables.queue.remove(item.id)
         return None
     run, event = found
-    if run.slot_keys is not None and not take_slots(scope, function, item, run.slot_keys):
+    limited = run.slot_keys is not None or run.flow is not None or function.paused is not None
+    if limited and not admit(scope, function, item, run):
         return None
-    if item.kind == "start":
+    if item.kind == "start" and not run.started:
         scope.tables.runs.start(run.id, scope.now)
+        if function.flow is not None:
+            timeouts.watch_finish(scope, function.flow, run.id, function.id)
     memos = scope.tables.steps.memos(run.id) if run.step_count else []
     state = RunState(
-        events=(event,),
+        events=(event,) if run.batch_id is None else scope.tables.batches.bodies(run.batch_id),
         memos=[(step, memo) for step, memo, _ in memos],
         stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
     )

@@ -6,7 +6,7 @@ Runs inside a transaction.
 from __future__ import annotations
 
 from stepserve_core.executor.internal_events import timer_tick
-from stepserve_core.executor.schedule import start_run
+from stepserve_core.executor.schedule import Cause, schedule
 from stepserve_core.executor.schedules import parse_schedule
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
@@ -41,7 +41,7 @@ def tick(scope: Scope, item: Claimed) -> None:
         return
     scheduled = _scheduled_moment(item)
     event = timer_tick(cron, scheduled, scope.now)
-    start_run(scope, function, event, scope.tables.events.add(event), cron=cron)
+    schedule(scope, function, Cause(event, scope.tables.events.add(event), cron))
     following = parse_schedule(cron).next_after(scheduled)
     if following <= scope.now:
         following = parse_schedule(cron).next_after(scope.now)

@@ -32,7 +32,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     """What is known of a running run. `max_attempts` counts the first attempt too.
 
     `rank` orders its items among those of other runs: its start in Unix seconds, less its priority. `slot_keys` are
-    the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events.
+    the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events; `batch_id`
+    says that there are more. `flow` is what `flow/holds.py` wrote. `started` says that it was called before.
     """
 
     id: str
@@ -45,6 +46,9 @@ class RunFacts(msgspec.Struct, frozen=True):
     state_size: int = 0
     correlation_id: str | None = None
     slot_keys: str | None = None
+    batch_id: str | None = None
+    flow: str | None = None
+    started: bool = False
     max_attempts: int = 5
 
 

@@ -145,23 +145,6 @@ class FunctionConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
         return min(max(retries, 0), limits.MOST_RETRIES) + 1
 
 
-# Options that are stored and checked but not acted upon yet; each is named in the log at registration.
-_NOT_ENFORCED = {
-    "batch_events": "batchEvents",
-    "debounce": "debounce",
-    "idempotency": "idempotency",
-    "priority": "priority",
-    "rate_limit": "rateLimit",
-    "run_concurrency": "concurrency.fn",
-    "singleton": "singleton",
-    "throttle": "throttle",
-    "timeouts": "timeouts",
-}
-
-
 def options_not_enforced(config: FunctionConfig) -> list[str]:
-    """Name the options of a function that this executor does not act upon yet."""
-    named = [label for field, label in _NOT_ENFORCED.items() if getattr(config, field)]
-    if any(trigger.jitter for trigger in config.triggers):
-        named.append("cron jitter")
-    return named
+    """Name the options of a function that are stored and checked, but that this executor does not act upon yet."""
+    return ["cron jitter"] if any(trigger.jitter for trigger in config.triggers) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,12 +25,18 @@ _ENDINGS = {"Failed": FAILED, "Cancelled": CANCELLED}
 
 
 def ending_events(
-    end: EndRun, run_id: str, slug: str, trigger_name: str, trigger: bytes, correlation_id: str | None, now: float
+    end: EndRun,
+    run_id: str,
+    slug: str,
+    trigger_name: str,
+    triggers: Sequence[bytes],
+    correlation_id: str | None,
+    now: float,
 ) -> list[Event]:
-    """Return the events about the end of a run. `trigger` is the canonical JSON of its event."""
+    """Return the events about the end of a run. `triggers` are the canonical JSON of its events."""
     if trigger_name in _SILENT:
         return []
-    data = _ending_data(end, run_id, slug, trigger)
+    data = _ending_data(end, run_id, slug, triggers)
     finished = data if correlation_id is None else {**data, "correlation_id": fragments.text(correlation_id)}
     events = [_join(FINISHED, finished, None, now)]
     if end.status in _ENDINGS:
@@ -81,8 +88,14 @@ def target_of(event: Event) -> tuple[str, str | None] | None:
     """Return the function that an invocation names and its correlation id; None for other events."""
     if event.name != INVOKED:
         return None
-    invocation_data = msgspec.json.decode(event.body, type=_Invoked).data.inngest
-    return invocation_data.fn_id, invocation_data.correlation_id
+    invoked = _decode_invoked(event.body).data.inngest
+    return invoked.fn_id, invoked.correlation_id
+
+
+def correlation_of(body: bytes) -> str | None:
+    """Return the correlation id of an invocation, given as the canonical JSON of its event; None for other events."""
+    invoked = _decode_invoked(body)
+    return invoked.data.inngest.correlation_id if invoked.name == INVOKED else None
 
 
 class _Target(msgspec.Struct):
@@ -96,13 +109,17 @@ class _InvokedData(msgspec.Struct):
 
 class _Invoked(msgspec.Struct):
     data: _InvokedData
+    name: str
 
 
-def _ending_data(end: EndRun, run_id: str, slug: str, trigger: bytes) -> dict[str, bytes]:
+_decode_invoked = msgspec.json.Decoder(_Invoked).decode
+
+
+def _ending_data(end: EndRun, run_id: str, slug: str, triggers: Sequence[bytes]) -> dict[str, bytes]:
     data = {
         "_inngest": b'{"status":"%s"}' % end.status.encode(),
-        "event": trigger,
-        "events": b"[%s]" % trigger,
+        "event": triggers[0],
+        "events": b"[%s]" % b",".join(triggers),
         "function_id": fragments.text(slug),
         "run_id": fragments.text(run_id),
     }

@@ -15,7 +15,7 @@ from stepserve_core.executor.expressions import ExpressionFailedError, compile_e
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.internal_events import target_of
 from stepserve_core.executor.progress import resolve_step
-from stepserve_core.executor.schedule import start_run
+from stepserve_core.executor.schedule import Cause, schedule
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.pauses import CANCEL, Pause
 
@@ -74,9 +74,8 @@ def _matches(scope: Scope, pause: Pause, value: Mapping[str, Any]) -> bool:
 
 
 def _start_runs(scope: Scope, event: Event, seq: int) -> list[str]:
-    started = [
-        start_run(scope, function, event, seq) for function in scope.registry.started_by(event.name, cache(event.value))
-    ]
+    matching = scope.registry.started_by(event.name, cache(event.value))
+    started = [schedule(scope, function, Cause(event, seq)) for function in matching]
     target = target_of(event)
     if target is not None:
         started.append(_start_invoked(scope, event, seq, *target))
@@ -86,7 +85,7 @@ def _start_runs(scope: Scope, event: Event, seq: int) -> list[str]:
 def _start_invoked(scope: Scope, event: Event, seq: int, name: str, correlation_id: str | None) -> str | None:
     function = scope.registry.find(name)
     if function is not None:
-        return start_run(scope, function, event, seq, correlation_id=correlation_id)
+        return schedule(scope, function, Cause(event, seq, correlation_id=correlation_id))
     message = f"could not find function with ID: {name}"
     _log.warning("event %s: %s", event.internal_id, message)
     if correlation_id is not None:

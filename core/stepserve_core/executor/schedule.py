@@ -1,41 +1,181 @@
-"""Starting runs (executor.md 7.1, 2.4). Runs inside a transaction."""
+"""From an event to a run: flow control in the order of executor.md 7.1, and idempotency (2.4).
+
+Runs inside a transaction.
+"""
 
 from __future__ import annotations
+
+import logging
+from typing import NamedTuple
 
 from stepserve_core._durations import parse
 from stepserve_core.executor import ids, limits
 from stepserve_core.executor.concurrency import slot_keys
+from stepserve_core.executor.endings import finish_invocation
 from stepserve_core.executor.events import Event
+from stepserve_core.executor.expressions import ExpressionFailedError
+from stepserve_core.executor.failures import Failure
+from stepserve_core.executor.flow import batching, debounce, rate_limit, singleton, timeouts
+from stepserve_core.executor.flow.holds import Holds, encode_holds, read_holds
+from stepserve_core.executor.flow.options import Flow
+from stepserve_core.executor.flow.priority import read_factor
 from stepserve_core.executor.scope import Scope
-from stepserve_core.executor.store.apps import Function
+from stepserve_core.executor.store.apps import SKIP, Function
 from stepserve_core.executor.store.pauses import CANCEL, Pause
 from stepserve_core.executor.store.queue import QueueItem
-from stepserve_core.executor.store.runs import NewRun
+from stepserve_core.executor.store.runs import NewRun, SkippedRun
+
+_log = logging.getLogger(__name__)
 
 
-def start_run(
-    scope: Scope,
-    function: Function,
-    event: Event,
-    event_seq: int,
-    *,
-    cron: str | None = None,
-    correlation_id: str | None = None,
-) -> str | None:
-    """Start a run of `function` and return its id; None where the event's id started one within 24 hours."""
+class Cause(NamedTuple):
+    """What a run starts from: its event, a schedule's tick, an invocation, or a batch that begins with the event."""
+
+    event: Event
+    seq: int
+    cron: str | None = None
+    correlation_id: str | None = None
+    batch_id: str | None = None
+
+    def key(self, function_id: str) -> str:
+        """Return the idempotency key."""
+        if self.batch_id is not None:
+            return f"{function_id}-{self.batch_id}"
+        return f"{function_id}-{self.event.id}" if self.cron is None else f"{function_id}-{self.cron}-{self.event.id}"
+
+
+def schedule(scope: Scope, function: Function, cause: Cause) -> str | None:
+    """Do what an event does to a function that it starts. Return the id of the run, None where none starts now."""
+    flow = function.flow
+    if flow is not None and not _may_start(scope, function, flow, cause):
+        return None
+    return start_run(scope, function, cause)
+
+
+def fire_debounce(scope: Scope, function: Function, payload: bytes | None) -> None:
+    """Start the run of a debounce whose period is over; rate limits were passed before (executor.md 7.5)."""
+    held = debounce.read_debounced(payload)
+    start_run(scope, function, Cause(scope.tables.events.at(held.seq), held.seq, held.cron, held.correlation_id))
+
+
+def start_batch(scope: Scope, function: Function, batch_id: str) -> None:
+    """Start the run of a batch that is full, or whose time is over."""
+    seq = scope.tables.batches.first(batch_id)
+    if seq is not None:
+        start_run(scope, function, Cause(scope.tables.events.at(seq), seq, batch_id=batch_id))
+
+
+def start_run(scope: Scope, function: Function, cause: Cause) -> str | None:
+    """Start a run and return its id; None where the event's id started one within 24 hours, or it was skipped."""
     run_id = ids.new_id(scope.now)
-    key = f"{function.id}-{event.id}" if cron is None else f"{function.id}-{cron}-{event.id}"
+    key = cause.key(function.id)
+    rank, holds = scope.now, None
+    flow = function.flow
+    if function.paused == SKIP and not scope.tables.runs.is_reserved(key, scope.now):
+        skip_run(scope, function, cause, "FunctionPaused")
+        return None
+    if flow is not None:
+        holds = read_holds(function.id, flow, cause.event)
+        if holds is not None and holds.singleton and _is_held(scope, function, flow, cause, holds.singleton):
+            return None
+        if flow.priority is not None:
+            rank -= read_factor(flow.priority, cause.event)
     if not scope.tables.runs.reserve(key, run_id, scope.now, scope.now + limits.IDEMPOTENCY_WINDOW):
         return None
-    keys = slot_keys(function, event)
-    run = NewRun(run_id, function.id, function.version, event_seq, scope.now, scope.now, cron, correlation_id, keys)
-    scope.tables.runs.add(run)
+    _add_run(scope, function, cause, run_id, rank, holds)
+    return run_id
+
+
+def _add_run(scope: Scope, function: Function, cause: Cause, run_id: str, rank: float, holds: Holds | None) -> None:
+    scope.tables.runs.add(
+        NewRun(
+            run_id,
+            function.id,
+            function.version,
+            cause.seq,
+            scope.now,
+            rank,
+            cause.cron,
+            cause.correlation_id,
+            slot_keys(function, cause.event),
+            cause.batch_id,
+            None if holds is None else encode_holds(holds),
+        )
+    )
+    if cause.batch_id is not None:
+        scope.tables.batches.close(cause.batch_id, run_id)
+    if holds is not None and holds.singleton:
+        singleton.take_lock(scope, holds.singleton, run_id)
     _watch_cancellations(scope, function, run_id)
     # An event from the future starts its runs when its time comes (executor.md 2.5).
-    due = max(event.ts / 1000, scope.now)
-    item = QueueItem(ids.job_id(run_id, "start"), "start", run_id, function.id, due, run.rank)
+    due = scope.now if cause.batch_id is not None else max(cause.event.ts / 1000, scope.now)
+    item = QueueItem(ids.job_id(run_id, "start"), "start", run_id, function.id, due, rank)
     scope.tables.queue.add(item, scope.now)
-    return run_id
+    if function.flow is not None:
+        timeouts.watch_start(scope, function.flow, run_id, function.id)
+
+
+def _may_start(scope: Scope, function: Function, flow: Flow, cause: Cause) -> bool:
+    """Batch, then rate limit, then debounce. Return False where the event starts nothing now."""
+    if flow.batch is not None and cause.cron is None:
+        collected = batching.collect(scope, function.id, flow.batch, cause.event, cause.seq)
+        if collected is not None:
+            if collected.full is not None:
+                scope.tables.queue.remove(batching.timer_id(function.id, collected.full))
+                start_batch(scope, function, collected.full)
+            return False
+    if scope.tables.runs.is_reserved(cause.key(function.id), scope.now):
+        # The same event again: it starts nothing, and must not use up a rate or move a debounce.
+        return False
+    if flow.rate_limit is not None and not _is_within_rate(scope, function, flow, cause):
+        return False
+    if flow.debounce is None:
+        return True
+    new = debounce.Debounced(cause.seq, cause.event.ts, scope.now, cause.cron, cause.correlation_id)
+    displaced = debounce.hold(scope, function.id, flow.debounce, cause.event, new)
+    _refuse(scope, displaced, "invoked function was debounced")
+    return False
+
+
+def _is_within_rate(scope: Scope, function: Function, flow: Flow, cause: Cause) -> bool:
+    assert flow.rate_limit is not None
+    try:
+        if rate_limit.passes(scope, function.id, flow.rate_limit, cause.event):
+            return True
+    except ExpressionFailedError as error:
+        message = f"the rate limit key {flow.rate_limit.key!r} failed: {error}"
+        _log.warning("function %s starts no run for event %s: %s", function.slug, cause.event.internal_id, message)
+        _refuse(scope, cause.correlation_id, message)
+        return False
+    _refuse(scope, cause.correlation_id, "invoked function is rate limited")
+    return False
+
+
+def _is_held(scope: Scope, function: Function, flow: Flow, cause: Cause, key: str) -> bool:
+    """Look for a run that holds the singleton lock; where it stands in the way, the new one is recorded as skipped."""
+    assert flow.singleton is not None
+    if scope.tables.runs.is_reserved(cause.key(function.id), scope.now):
+        return False  # a duplicate must neither cancel the holder nor be recorded; it starts nothing below
+    holder = singleton.find_holder(scope, key, flow.singleton.mode)
+    if holder is None:
+        return False
+    skip_run(scope, function, cause, "Singleton", holder)
+    return True
+
+
+def skip_run(scope: Scope, function: Function, cause: Cause, reason: str, existing: str | None = None) -> None:
+    """Record a run that does not happen; the app is not called, and no events tell of it (executor.md 7.8)."""
+    run_id = ids.new_id(scope.now)
+    scope.tables.runs.add_skipped(
+        SkippedRun(run_id, function.id, function.version, cause.seq, scope.now, cause.cron, reason, existing)
+    )
+    _refuse(scope, cause.correlation_id, f"invoked function was skipped: {reason}")
+
+
+def _refuse(scope: Scope, correlation_id: str | None, message: str) -> None:
+    """Fail the step that invoked the function: nobody would ever answer it."""
+    if correlation_id is not None:
+        finish_invocation(scope, correlation_id, Failure(message, message), b"null")
 
 
 def _watch_cancellations(scope: Scope, function: Function, run_id: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from stepserve_core.executor.crons import tick
 from stepserve_core.executor.failures import error_memo
+from stepserve_core.executor.flow import batching, debounce, throttle, timeouts
 from stepserve_core.executor.progress import FAILED, TIMED_OUT, resolve_step
+from stepserve_core.executor.schedule import fire_debounce, start_batch
 from stepserve_core.executor.scope import Scope
-from stepserve_core.executor.store.queue import Claimed
+from stepserve_core.executor.store.queue import TIMERS, Claimed
 
 BATCH = 200
 """Timers that one transaction carries out, so that 100,000 runs that wake at once do not stop everything else."""
@@ -34,8 +36,26 @@ def _fire(scope: Scope, item: Claimed) -> None:
         _expire(scope, item)
     elif item.kind == "cron":
         tick(scope, item)
+    elif item.kind in TIMERS:
+        scope.tables.queue.remove(item.id)
+        _fire_flow(scope, item)
     else:
         scope.tables.queue.make_ready(item.id)
+
+
+def _fire_flow(scope: Scope, item: Claimed) -> None:
+    """Carry out a due timer of flow control."""
+    function = scope.registry.get(item.function_id)
+    if item.kind in (timeouts.START, timeouts.FINISH):
+        timeouts.fire_timeout(scope, item)
+    elif item.kind == throttle.KIND:
+        throttle.fire_throttle(scope, function, item)
+    elif function is None:
+        return
+    elif item.kind == debounce.KIND:
+        fire_debounce(scope, function, item.payload)
+    elif item.kind == batching.KIND:
+        start_batch(scope, function, (item.payload or b"").decode())
 
 
 def _expire(scope: Scope, item: Claimed) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from stepserve_core.executor import fragments, ids
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, require_key
 from stepserve_core.executor.calls import ACCOUNT_ID
+from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.moments import parse_date, to_rfc3339
 from stepserve_core.executor.store.runs import RunRow
@@ -115,8 +116,8 @@ async def _state(request: Request, unit: Callable[[Tables, str], bytes | None]) 
 
 
 def _batch(tables: Tables, run_id: str) -> bytes | None:
-    found = tables.runs.facts_and_event(run_id)
-    return None if found is None else fragments.join_array([found[1]])
+    run = tables.runs.facts(run_id)
+    return None if run is None else fragments.join_array(trigger_bodies(tables, run))
 
 
 def _actions(tables: Tables, run_id: str) -> bytes | None:
@@ -171,4 +172,6 @@ def _run_object(run: RunRow) -> dict[str, Any]:
         "status": run.status,
         "ended_at": None if run.ended_at is None else to_rfc3339(run.ended_at),
         "output": None if run.output is None else msgspec.Raw(run.output),
+        "skip_reason": run.skip_reason,
+        "skip_existing_run_id": run.skip_existing_run_id,
     }

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 
+from stepserve_core.executor.flow.options import Flow, read_flow
 from stepserve_core.executor.function_config import FunctionConfig
 
 
@@ -26,7 +28,7 @@ class App(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A registered function. An archived one starts no new runs."""
+    """A registered function. An archived one starts no new runs. `flow` is the flow control that it asks for."""
 
     id: str
     app_id: str
@@ -34,7 +36,12 @@ class Function(msgspec.Struct, frozen=True):
     config: FunctionConfig
     version: int
     archived: bool
+    flow: Flow | None = None
+    paused: str | None = None
 
+
+HOLD, SKIP = "hold", "skip"
+"""Modes of a paused function: its starts wait, or its new runs are skipped."""
 
 _APP = "id, name, url, sdk, framework, version, checksum, error, synced_at"
 _decode_config = msgspec.json.Decoder(FunctionConfig).decode
@@ -75,11 +82,10 @@ class Apps:
 
     def functions(self) -> list[Function]:
         """Return every function, archived ones too: their runs go on."""
-        rows = self._execute("SELECT id, app_id, slug, config, version, archived_at FROM functions ORDER BY slug")
-        return [
-            Function(row[0], row[1], row[2], _decode_config(row[3]), row[4], archived=row[5] is not None)
-            for row in rows
-        ]
+        rows = self._execute(
+            "SELECT id, app_id, slug, config, version, archived_at, paused FROM functions ORDER BY slug"
+        )
+        return [_to_function(row) for row in rows]
 
     def put_function(self, function_id: str, app_id: str, config: FunctionConfig) -> None:
         """Store a function; its version grows with each sync that changes the app."""
@@ -89,6 +95,10 @@ class Apps:
             (function_id, app_id, config.id, msgspec.json.encode(config)),
         )
 
+    def set_paused(self, function_id: str, mode: str | None) -> None:
+        """Pause a function in a mode, or resume it."""
+        self._execute("UPDATE functions SET paused = ? WHERE id = ?", (mode, function_id))
+
     def archive_others(self, app_id: str, kept: list[str], now: float) -> list[str]:
         """Archive the functions of an app that are not among `kept`; return their ids."""
         rows = self._execute("SELECT id FROM functions WHERE app_id = ? AND archived_at IS NULL", (app_id,)).fetchall()
@@ -96,3 +106,9 @@ class Apps:
         for function_id in gone:
             self._execute("UPDATE functions SET archived_at = ? WHERE id = ?", (now, function_id))
         return gone
+
+
+def _to_function(row: tuple[Any, ...]) -> Function:
+    config = _decode_config(row[3])
+    archived = row[5] is not None
+    return Function(row[0], row[1], row[2], config, row[4], archived, read_flow(config), paused=row[6])

@@ -35,6 +35,11 @@ class Events:
         rows = self._execute(f"SELECT seq, {_COLUMNS} FROM events WHERE name = ? AND seq > ? ORDER BY seq", (name, seq))
         return [(row[0], Event(*row[1:])) for row in rows]
 
+    def at(self, seq: int) -> Event:
+        """Return the event of a number."""
+        row = self._execute(f"SELECT {_COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+        return Event(*row)
+
     def body(self, seq: int) -> bytes:
         """Return the canonical JSON of an event."""
         body: bytes = self._execute("SELECT body FROM events WHERE seq = ?", (seq,)).fetchone()[0]

@@ -9,9 +9,9 @@ import sqlite3
 
 from stepserve_core.executor.store.schema import TABLES
 
-# runs.flow: what the run holds until it ends and what its start asks for, JSON of `flow.holds.Holds`; NULL for none.
+# runs.flow: what the run holds until it ends and what its start asks for, JSON of `flow/holds.py`; NULL for none.
 # gcra: a rate's "theoretical arrival time" per key (executor.md 7.3 and 7.4). Once it has passed, the row says nothing.
-# batches: `run_id` is NULL while a batch is open; one is open per function and key. Its events stay as those of its run.
+# batches: `run_id` is NULL while a batch is open; one is open per function and key. Its events stay those of its run.
 # pauses.match_path, match_value: an equality that the expression needs, as a path into the new event and the JSON of
 #   the value there; both empty where the expression has none. An event finds the pauses that it may end by them.
 _FLOW_CONTROL = """
@@ -34,7 +34,7 @@ CREATE TABLE batch_events (
   batch_id TEXT NOT NULL, event_seq INTEGER NOT NULL, function_id TEXT NOT NULL, internal_id TEXT NOT NULL,
   added_at REAL NOT NULL, PRIMARY KEY (batch_id, event_seq)
 ) WITHOUT ROWID;
-CREATE INDEX batch_events_known ON batch_events (function_id, internal_id);
+CREATE INDEX batch_events_known ON batch_events (internal_id, function_id);
 
 ALTER TABLE pauses ADD COLUMN match_path TEXT NOT NULL DEFAULT '';
 ALTER TABLE pauses ADD COLUMN match_value TEXT NOT NULL DEFAULT '';

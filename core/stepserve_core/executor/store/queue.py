@@ -10,7 +10,9 @@ import msgspec
 
 WAITING, READY, LEASED, BLOCKED = range(4)
 
-TIMERS = frozenset({"sleep", "timeout", "cron"})
+TIMERS = frozenset(
+    {"sleep", "timeout", "cron", "debounce", "batch", "throttle", "start-timeout", "finish-timeout", "cancellation"}
+)
 """Kinds that are carried out inside the transaction that finds them due; all others are calls."""
 
 
@@ -147,6 +149,15 @@ class Queue:
     def remove_run(self, run_id: str) -> None:
         """Remove everything that is queued for a run."""
         self._execute("DELETE FROM queue WHERE id >= ? AND id < ?", (f"{run_id}:", f"{run_id};"))
+
+    def payload(self, item_id: str) -> bytes | None:
+        """Return what an item carries."""
+        row = self._execute("SELECT payload FROM queue WHERE id = ?", (item_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def move(self, item_id: str, at: float, payload: bytes) -> None:
+        """Let a waiting item be due at another moment, and carry something else."""
+        self._execute("UPDATE queue SET rank = ?, payload = ? WHERE id = ? AND state = 0", (at, payload, item_id))
 
     def bring_forward(self, item_id: str, now: float) -> bool:
         """Make a waiting item due now."""

@@ -27,6 +27,8 @@ class RunRow(msgspec.Struct, frozen=True):
     cron: str | None
     batch_id: str | None
     original_run_id: str | None
+    skip_reason: str | None = None
+    skip_existing_run_id: str | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True):
@@ -41,15 +43,31 @@ class NewRun(msgspec.Struct, frozen=True):
     cron: str | None = None
     correlation_id: str | None = None
     slot_keys: str | None = None
+    batch_id: str | None = None
+    flow: str | None = None
+
+
+class SkippedRun(msgspec.Struct, frozen=True):
+    """A run that was skipped, and why; `existing` is the run that stood in its way."""
+
+    id: str
+    function_id: str
+    function_version: int
+    event_seq: int
+    skipped_at: float
+    cron: str | None
+    reason: str
+    existing: str | None = None
 
 
 _ROW = (
     "SELECT r.id, r.function_id, r.function_version, r.status, e.internal_id, e.name, r.queued_at, r.started_at,"
-    " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id FROM runs r JOIN events e ON e.seq = r.event_seq"
+    " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id, r.skip_reason,"
+    " r.skip_existing_run_id FROM runs r JOIN events e ON e.seq = r.event_seq"
 )
 _FACTS = (
     "r.id, r.function_id, r.event_seq, r.rank, r.request_version, r.force_plan, r.step_count, r.state_size,"
-    " r.correlation_id, r.slot_keys"
+    " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL"
 )
 
 
@@ -63,7 +81,7 @@ class Runs:
         """Store a run."""
         self._execute(
             "INSERT INTO runs (id, function_id, function_version, status, event_seq, queued_at, rank, cron,"
-            " correlation_id, slot_keys) VALUES (?, ?, ?, 'Scheduled', ?, ?, ?, ?, ?, ?)",
+            " correlation_id, slot_keys, batch_id, flow) VALUES (?, ?, ?, 'Scheduled', ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.id,
                 run.function_id,
@@ -74,7 +92,18 @@ class Runs:
                 run.cron,
                 run.correlation_id,
                 run.slot_keys,
+                run.batch_id,
+                run.flow,
             ),
+        )
+
+    def add_skipped(self, run: SkippedRun) -> None:
+        """Store a run that was skipped."""
+        self._execute(
+            "INSERT INTO runs (id, function_id, function_version, status, event_seq, queued_at, rank, ended_at, cron,"
+            " skip_reason, skip_existing_run_id) VALUES (:id, :function_id, :function_version, 'Skipped', :event_seq,"
+            " :skipped_at, :skipped_at, :skipped_at, :cron, :reason, :existing)",
+            msgspec.structs.asdict(run),
         )
 
     def facts(self, run_id: str) -> RunFacts | None:
@@ -120,8 +149,18 @@ class Runs:
 
     def of_event(self, internal_id: str) -> list[RunRow]:
         """Return the runs that an event started, the oldest first."""
-        rows = self._execute(f"{_ROW} WHERE e.internal_id = ? ORDER BY r.id", (internal_id,))
+        rows = self._execute(
+            f"{_ROW} WHERE r.id IN (SELECT s.id FROM runs s JOIN events t ON t.seq = s.event_seq WHERE"
+            " t.internal_id = :id UNION SELECT b.run_id FROM batch_events m JOIN batches b ON b.id = m.batch_id"
+            " WHERE m.internal_id = :id) ORDER BY r.id",
+            {"id": internal_id},
+        )
         return [_to_row(row) for row in rows]
+
+    def is_reserved(self, key: str, now: float) -> bool:
+        """Say whether a run has an idempotency key."""
+        row = self._execute("SELECT 1 FROM idempotency WHERE key = ? AND expires_at > ?", (key, now)).fetchone()
+        return row is not None
 
     def reserve(self, key: str, run_id: str, now: float, expires_at: float) -> bool:
         """Take an idempotency key for a run. Return False where another run has it (executor.md 2.4)."""
@@ -144,6 +183,7 @@ class Runs:
 def _to_facts(row: tuple[object, ...]) -> RunFacts:
     values = list(row)
     values[5] = bool(values[5])
+    values[-1] = bool(values[-1])
     return RunFacts(*values)  # type: ignore[arg-type]  # columns of the schema have these types
 
 

@@ -36,13 +36,17 @@ class Slots:
         )
         return updated.rowcount > 0
 
+    def is_waited_for(self, key: str) -> bool:
+        """Say whether an item waits for `key`."""
+        return self._execute("SELECT 1 FROM queue WHERE blocked_on = ? LIMIT 1", (key,)).fetchone() is not None
+
     def unblock_all(self) -> None:
         """Make every blocked item ready: limits may have changed."""
         self._execute("UPDATE queue SET state = 1, blocked_on = NULL WHERE blocked_on IS NOT NULL")
 
     def clear(self) -> None:
-        """Free everything: nobody who held a slot is alive."""
-        self._execute("DELETE FROM slots")
+        """Free what calls hold: nobody who made one is alive. Slots of whole runs stay with their runs."""
+        self._execute("DELETE FROM slots WHERE item NOT LIKE '%:run'")
         self.unblock_all()
 
     def release(self, item_id: str) -> None:

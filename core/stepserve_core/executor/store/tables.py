@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 from stepserve_core.executor.store.apps import Apps
+from stepserve_core.executor.store.batches import Batches
 from stepserve_core.executor.store.events import Events
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
+from stepserve_core.executor.store.rates import Rates
 from stepserve_core.executor.store.runs import Runs
+from stepserve_core.executor.store.singletons import Singletons
 from stepserve_core.executor.store.slots import Slots
 from stepserve_core.executor.store.steps import Steps
 
@@ -18,9 +21,12 @@ class Tables:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.apps = Apps(connection)
+        self.batches = Batches(connection)
         self.events = Events(connection)
         self.pauses = Pauses(connection)
         self.queue = Queue(connection)
+        self.rates = Rates(connection)
         self.runs = Runs(connection)
+        self.singletons = Singletons(connection)
         self.slots = Slots(connection)
         self.steps = Steps(connection)

@@ -1,0 +1,26 @@
+"""Paused functions: they start no runs until they are resumed; runs that have started go on (executor.md 7.11)."""
+
+from __future__ import annotations
+
+from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.apps import HOLD, Function
+
+
+def is_held_back(function: Function) -> bool:
+    """Say whether the starts of a function wait for it to be resumed."""
+    return function.paused == HOLD
+
+
+def pause_key(function_id: str) -> str:
+    """Return what held starts wait for."""
+    return f"paused:{function_id}"
+
+
+def set_paused(scope: Scope, function: Function, mode: str | None) -> Registry:
+    """Pause a function in a mode (`hold` or `skip`), or resume it (None). Return what is known from now on."""
+    scope.tables.apps.set_paused(function.id, mode)
+    if mode != HOLD:
+        while scope.tables.slots.unblock(pause_key(function.id)):
+            pass
+    return Registry(scope.tables.apps.functions())
