@@ -1,0 +1,73 @@
+"""The table in docs/frameworks.md says what the harnesses and the extras say."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pathlib
+import pkgutil
+import re
+import sys
+
+import pytest
+
+import stepserve
+from tests.contract.conftest import HARNESSES
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in PAGE.splitlines()
+    if re.match(r"\| [^|]+ \| `stepserve\.", line)
+]
+BY_MODULE = {row[1].split("`")[1].removeprefix("stepserve."): row for row in ROWS}
+
+REQUIREMENT = {"azure": "azure-functions", "google_cloud": "functions-framework"}
+"""What an extra's version is about, where it is not called like the module."""
+
+NO_ADAPTERS = {"__main__", "experimental", "fast_api", "testing"}
+
+
+def test_every_adapter_is_in_the_table() -> None:
+    modules = {one.name for one in pkgutil.iter_modules(stepserve.__path__) if not one.name.startswith("_")}
+
+    assert modules - NO_ADAPTERS == set(BY_MODULE)
+    assert {module for module, _, _ in HARNESSES} == set(BY_MODULE)
+
+
+@pytest.mark.parametrize(("module", "name", "packages"), HARNESSES)
+def test_a_row_says_what_its_harness_says(module: str, name: str, packages: tuple[str, ...]) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    harness = getattr(importlib.import_module(f"tests.frameworks.{module}"), name)
+
+    assert BY_MODULE[module][4] == ("yes" if harness.STREAMS else "no")
+    server = re.search(r"On(Waitress|Gunicorn|Uvicorn|Hypercorn|Werkzeug|FunctionsFramework)$", name)
+    if server is not None:
+        assert server[1].lower() in BY_MODULE[module][5].lower().replace("-", "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+@pytest.mark.parametrize("module", BY_MODULE)
+def test_the_oldest_version_is_that_of_the_extra(module: str) -> None:
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    wanted = REQUIREMENT.get(module, module)
+    versions = [line.partition(">=")[2] for line in extras.get(module, ()) if line.startswith(f"{wanted}>=")]
+
+    assert BY_MODULE[module][3] == (versions[0] if versions else "-")
+
+
+@pytest.mark.parametrize("module", BY_MODULE)
+def test_the_mounts_exist(module: str) -> None:
+    try:
+        adapter = importlib.import_module(f"stepserve.{module}")
+    except ImportError as error:
+        pytest.skip(f"not installed: {error.name}")
+    mounts = re.findall(r"`(\w+)\(…\)", BY_MODULE[module][2])
+
+    assert mounts != []
+    assert [mount for mount in mounts if not callable(getattr(adapter, mount))] == []
