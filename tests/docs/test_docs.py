@@ -29,7 +29,7 @@ def test_the_blocks_of_a_page_run(page: pathlib.Path, tmp_path: pathlib.Path) ->
     missing = [name for name in PACKAGES.get(_name(page), ()) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    variables = environment(PYTHONIOENCODING="utf-8")
+    variables = environment(INNGEST_DEV="1", PYTHONIOENCODING="utf-8")
     variables["PYTHONPATH"] = os.pathsep.join((variables["PYTHONPATH"], str(ROOT)))
     command = [sys.executable, "-W", "error", "-m", "tests.docs.pages", str(page)]
     ran = subprocess.run(
@@ -54,7 +54,11 @@ def test_an_error_tells_the_line_of_the_page() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["```python\nprint(1)\n```\n```output\n2\n```\n", "```output\n1\n```\n", "```python\n```\n```output\n1\n```\n"],
+    [
+        "```python\nprint(1)\n```\n```output\n2\n```\n",
+        "```output\n1\n```\n",
+        "```python\n```\n```output\n1\n```\n",
+    ],
 )
 def test_output_that_is_not_what_was_printed_is_wrong(page: str) -> None:
     with pytest.raises(Wrong, match="page:"):
@@ -62,6 +66,6 @@ def test_output_that_is_not_what_was_printed_is_wrong(page: str) -> None:
 
 
 def test_output_that_was_printed_is_right() -> None:
-    assert (
-        run("page", "````python title=x\nprint('```')\n````\ntext\n\n````output\n```\n````\n```sh\nexit 1\n```\n") == 1
-    )
+    printed = "````python title=x\nprint('```')\n````\ntext\n\n````output\n```\n````\n"
+
+    assert run("page", printed + "```sh\nexit 1\n```\n") == 1
