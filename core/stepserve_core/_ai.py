@@ -78,7 +78,7 @@ class AI:
 
     def infer(
         self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]
-    ) -> Coroutine[Any, Any, dict[str, object]]:
+    ) -> Coroutine[None, object, dict[str, object]]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
         return self._reach(step_id, None, self._asks.infer, adapter, body)  # type: ignore[no-any-return]
 
@@ -89,7 +89,7 @@ class AI:
         handler: Callable[[Unpack[Ts]], Awaitable[T]],
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[None, object, T]: ...
 
     @overload
     def wrap(
@@ -98,7 +98,7 @@ class AI:
         handler: Callable[[Unpack[Ts]], T],
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[None, object, T]: ...
 
     def wrap(
         self,

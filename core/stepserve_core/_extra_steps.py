@@ -72,7 +72,7 @@ class ExtraSteps:
         params: Mapping[str, object] | None = None,
         body: str | bytes | None = None,
         json: object = None,
-    ) -> Coroutine[Any, Any, FetchResponse]:
+    ) -> Coroutine[None, object, FetchResponse]:
         """Let the server make an HTTP request; the app is not busy meanwhile. Return the response, whatever its status.
 
         The server tries again if nobody answers, as often as a failed step is tried again. Bodies must be text.

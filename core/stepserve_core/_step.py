@@ -144,6 +144,7 @@ class StepSync(_Steps, ExtraStepsSync):
             run_sync(run.runtime.fail(run, error))
 
 
+# mypy infers Any for asyncio.gather over several `Coroutine[Any, Any, T]`, but not over these.
 class Step(_Steps, ExtraSteps):
     """The steps of an `async def` function. Every method may raise `StepError`; every one must be awaited."""
 
@@ -164,7 +165,7 @@ class Step(_Steps, ExtraSteps):
         handler: Callable[[Unpack[Ts]], Awaitable[T]],
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[None, object, T]: ...
 
     @overload
     def run(
@@ -173,7 +174,7 @@ class Step(_Steps, ExtraSteps):
         handler: Callable[[Unpack[Ts]], T],
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[None, object, T]: ...
 
     def run(
         self,
@@ -206,7 +207,7 @@ class Step(_Steps, ExtraSteps):
         data: Mapping[str, object] | None = None,
         timeout: Duration | None = None,
         v: str | None = None,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Coroutine[None, object, T]:
         """Run another function of this app and return its result. `timeout`: at most a year, which is the default."""
         read = self._asks.invoked(function, step_id)
         return self._reach(step_id, read, self._asks.invoke, function, data, timeout, v)
@@ -220,25 +221,25 @@ class Step(_Steps, ExtraSteps):
         data: Mapping[str, object] | None = None,
         timeout: Duration | None = None,
         v: str | None = None,
-    ) -> Coroutine[Any, Any, object]:
+    ) -> Coroutine[None, object, object]:
         """Run a function by its id, perhaps of another app, and return its result."""
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
-    def send_event(self, step_id: str, events: Event | list[Event]) -> Coroutine[Any, Any, list[str]]:
+    def send_event(self, step_id: str, events: Event | list[Event]) -> Coroutine[None, object, list[str]]:
         """Send events once; return their ids."""
         return self._reach(step_id, None, self._asks.send_event, events)
 
-    def sleep(self, step_id: str, duration: Duration) -> Coroutine[Any, Any, None]:
+    def sleep(self, step_id: str, duration: Duration) -> Coroutine[None, object, None]:
         """Go on after `duration`: milliseconds, a timedelta, or text such as "3d"."""
         return self._reach(step_id, read_nothing, self._asks.sleep, duration)
 
-    def sleep_until(self, step_id: str, until: datetime.datetime) -> Coroutine[Any, Any, None]:
+    def sleep_until(self, step_id: str, until: datetime.datetime) -> Coroutine[None, object, None]:
         """Go on at `until`."""
         return self._reach(step_id, read_nothing, self._asks.sleep_until, until)
 
     def wait_for_event(
         self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration
-    ) -> Coroutine[Any, Any, Event | None]:
+    ) -> Coroutine[None, object, Event | None]:
         """Go on when `event` comes for which `if_exp` is true; return it, or None after `timeout`.
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.

@@ -10,7 +10,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import fastapi
 import flask
@@ -106,8 +106,15 @@ assert_type(client.is_production, bool)
 version: str = stepserve.__version__
 
 
+T = TypeVar("T")
+
+
 class Invoice:
     """A user's class."""
+
+    @classmethod
+    def draft(cls, number: int) -> Invoice:
+        return cls(number)
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -123,6 +130,13 @@ class Shop:
         return order.encode()
 
 
+class Ships:
+    """A user's object that can be called."""
+
+    def __call__(self, order: str) -> datetime.date:
+        return datetime.date.today()
+
+
 def price(order: str) -> float:
     return 1.0
 
@@ -133,6 +147,14 @@ async def stock(order: str, count: int) -> int:
 
 def nothing() -> None:
     return
+
+
+def first_of(items: list[T]) -> T:
+    return items[0]
+
+
+async def last_of(items: list[T], default: T) -> T:
+    return items[-1] if items else default
 
 
 ORDERED = TriggerEvent(event="shop/ordered", expression="event.data.total > 1")
@@ -166,6 +188,10 @@ async def async_failed(ctx: Context) -> None:
     await ctx.step.run("tell", nothing)
 
 
+async def async_tell(ctx: Context) -> None:
+    await ctx.step.sleep("before", "1s")
+
+
 @client.create_function(
     fn_id="sync",
     trigger=[TriggerEvent(event="a/b"), TriggerEvent(event="c/d")],
@@ -196,6 +222,9 @@ def sync(ctx: ContextSync) -> str:
     assert_type(ctx.step.run("class", Invoice, 1), Invoice)
     assert_type(ctx.step.run("typed", price, "A-1", output_type=float), float)
     assert_type(ctx.step.run("builtin", str.upper, "a"), str)
+    assert_type(ctx.step.run("generic", first_of, [1.5]), float)
+    assert_type(ctx.step.run("classmethod", Invoice.draft, 1), Invoice)
+    assert_type(ctx.step.run("callable", Ships(), "A-1"), datetime.date)
     ctx.step.run("nothing", nothing)
     assert_type(ctx.step.invoke("invoke", function=invoice), Invoice)
     assert_type(ctx.step.invoke("across", function=count, data={"a": 1}, timeout="1h", v="1"), int)
@@ -209,12 +238,16 @@ def sync(ctx: ContextSync) -> str:
     ctx.step.sleep("delta", datetime.timedelta(days=1))
     ctx.step.sleep_until("until", datetime.datetime.now(datetime.timezone.utc))
     one_type = ctx.group.parallel((lambda: ctx.step.run("p1", lambda: 1), lambda: ctx.step.run("p2", lambda: 2)))
-    assert_type(one_type, tuple[int, ...])
+    assert_type(one_type, tuple[int, int])
+    types = ctx.group.parallel(
+        (lambda: ctx.step.run("p3", price, "A"), lambda: ctx.step.run("p4", shop.ship, "A", True))
+    )
+    assert_type(types, tuple[float, list[str]])
     raced = ctx.group.parallel(
         (lambda: ctx.step.run("r1", price, "A"), lambda: ctx.step.run("r2", price, "B")),
         parallel_mode=ParallelMode.RACE,
     )
-    assert_type(raced, tuple[float, ...])
+    assert_type(raced, tuple[float, float])
 
     def branch(order: str) -> Callable[[], float]:
         return lambda: ctx.step.run(f"price-{order}", price, order)
@@ -247,6 +280,9 @@ async def asynchronous(ctx: Context) -> list[int]:
     assert_type(await ctx.step.run("sync method", shop.ship, "A-1", True), list[str])
     assert_type(await ctx.step.run("partial", functools.partial(stock, "A-1"), 1), int)
     assert_type(await ctx.step.run("typed", stock, "A-1", 1, output_type=int), int)
+    assert_type(await ctx.step.run("generic", last_of, ["a"], "b"), str)
+    assert_type(await ctx.step.run("classmethod", Invoice.draft, 1), Invoice)
+    assert_type(await ctx.step.run("callable", Ships(), "A-1"), datetime.date)
     await ctx.step.run("nothing", nothing)
     assert_type(await ctx.step.invoke("invoke", function=invoice), Invoice)
     assert_type(await ctx.step.invoke("mapping", function=mapping, data={"a": 1}), dict[str, list[int]])
@@ -256,14 +292,26 @@ async def asynchronous(ctx: Context) -> list[int]:
     assert_type(event, Event | None)
     await ctx.step.sleep("text", "2h")
     await ctx.step.sleep_until("until", datetime.datetime.now(datetime.timezone.utc))
-    # Without the annotation mypy makes Any of gather over overloaded calls; pyright does not need it.
-    gathered: tuple[int, str] = await asyncio.gather(ctx.step.run("g1", lambda: 1), ctx.step.run("g2", lambda: "a"))
+    gathered = await asyncio.gather(ctx.step.run("g1", lambda: 1), ctx.step.run("g2", lambda: "a"))
+    assert_type(gathered, tuple[int, str])
+    mixed = await asyncio.gather(
+        ctx.step.run("g3", stock, "A", 1), ctx.step.run("g4", shop.notify, "A"), ctx.step.invoke("g5", function=invoice)
+    )
+    assert_type(mixed, tuple[int, bytes, Invoice])
+    assert_type(await asyncio.gather(*[ctx.step.run(sku, price, sku) for sku in "AB"]), list[float])
+    assert_type(await asyncio.wait_for(ctx.step.run("w", stock, "A", 1), 5), int)
+    for earliest in asyncio.as_completed([ctx.step.run("c1", price, "A"), ctx.step.run("c2", price, "B")]):
+        assert_type(await earliest, float)
     first = asyncio.create_task(ctx.step.run("t1", stock, "A-1", 1))
     assert_type(await first, int)
     together = await ctx.group.parallel(
         (lambda: ctx.step.run("p1", lambda: 1), lambda: ctx.step.run("p2", stock, "A", 1))
     )
-    assert_type(together, tuple[int, ...])
+    assert_type(together, tuple[int, int])
+    apart = await ctx.group.parallel(
+        (lambda: ctx.step.run("p3", price, "A"), lambda: ctx.step.run("p4", shop.notify, "A"), lambda: async_tell(ctx))
+    )
+    assert_type(apart, tuple[float, bytes, None])
     try:
         await ctx.step.run("may fail", lambda: 1)
     except StepError as error:
