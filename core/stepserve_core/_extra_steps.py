@@ -81,7 +81,7 @@ class ExtraSteps:
 
     def wait_for_signal(
         self, step_id: str, *, signal: str, timeout: Duration, on_conflict: OnConflict = "fail"
-    ) -> Coroutine[Any, Any, Signal | None]:
+    ) -> Coroutine[None, object, Signal | None]:
         """Go on when `signal` is sent; return it, or None after `timeout`.
 
         One run at a time may wait for a name. Where another one does, this run fails, or with "replace" takes its
@@ -89,7 +89,7 @@ class ExtraSteps:
         """
         return self._reach(step_id, read_signal, ask_wait, signal, timeout, on_conflict)
 
-    def send_signal(self, step_id: str, signal: str, data: object = None) -> Coroutine[Any, Any, str | None]:
+    def send_signal(self, step_id: str, signal: str, data: object = None) -> Coroutine[None, object, str | None]:
         """Send a signal once; return the id of the run that waited for it, or None where none did."""
         return self._reach(step_id, None, self._asks.send_signal, signal, data)
 
