@@ -17,6 +17,7 @@ from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._conversion import Converter
 from stepserve_core._engine import Run, executing_step
+from stepserve_core._found import Report
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger
@@ -192,6 +193,7 @@ class ServedCall:
         if outcome.error is None:
             try:
                 await middleware.run_reversed("after_execution")
+                await self._announce(middleware, outcome.reports or [])
             except Exception as error:  # whoever reports errors from `transform_output` learns of it there
                 outcome = Outcome(error=error)
         if outcome.reports is None:
@@ -201,12 +203,15 @@ class ServedCall:
             return Outcome(error=result.error, output=output)
         if len(outcome.reports) == 1:
             report = outcome.reports[0]
-            step = TransformOutputStepInfo(report.op.display_name, Opcode(report.op.op), report.opts)
-            result = TransformOutputResult(report.error, report.output, step)
+            result = TransformOutputResult(report.error, report.output, _step_info(report))
             await self._transform_output(middleware, result)
             report.error, report.output, report.op.opts = result.error, result.output, report.opts
             self._match_opcode(report.op, failed=report.error is not None)
         return outcome
+
+    async def _announce(self, middleware: MiddlewareManager, reports: list[Report]) -> None:
+        if reports and middleware.uses("before_report"):
+            await middleware.run_reversed("before_report", [_step_info(report) for report in reports])
 
     async def _transform_output(self, middleware: MiddlewareManager, result: TransformOutputResult) -> None:
         await self._timed("mw.transform_output", middleware.run_reversed("transform_output", result))
@@ -229,3 +234,7 @@ def _describe(app_id: str, function_id: str | None, ctx: CallContext) -> dict[st
     }
     step = executing_step()
     return fields if step is None else {**fields, "step_id": step.step_id}
+
+
+def _step_info(report: Report) -> TransformOutputStepInfo:
+    return TransformOutputStepInfo(report.op.display_name, Opcode(report.op.op), report.opts)

@@ -105,6 +105,12 @@ class Middleware:
     def after_execution(self) -> Awaitable[None] | None:
         """Take note that the function ended or has something to report; not if it raised."""
 
+    def before_report(self, steps: list[TransformOutputStepInfo]) -> Awaitable[None] | None:
+        """See every step that is about to be reported, also those of a parallel group, and change its `opts` in place.
+
+        The official SDK has no such hook: there, steps that are reported together pass middleware by.
+        """
+
     def transform_output(self, result: TransformOutputResult) -> Awaitable[None] | None:
         """See, and change, the output or error of the function or of the step that was executed."""
 
@@ -135,14 +141,20 @@ class MiddlewareManager:
 
     def uses(self, hook: str) -> bool:
         """Say whether any middleware overrides `hook`."""
-        return any(getattr(type(one), hook, None) is not getattr(Middleware, hook) for one in self._instances)
+        base = getattr(Middleware, hook)
+        return any(getattr(type(one), hook, base) is not base for one in self._instances)
 
     async def run(self, hook: str, *args: object) -> None:
         """Call a hook of all middleware, in order."""
         for one in self._instances:
-            await self._runtime.call(getattr(one, hook), *args)
+            await self._call(one, hook, *args)
 
     async def run_reversed(self, hook: str, *args: object) -> None:
         """Call a hook of all middleware, last added first."""
         for one in reversed(self._instances):
-            await self._runtime.call(getattr(one, hook), *args)
+            await self._call(one, hook, *args)
+
+    async def _call(self, one: Middleware, hook: str, *args: object) -> None:
+        method = getattr(one, hook, None)  # middleware written for the official SDK lacks the hooks that are ours
+        if method is not None:
+            await self._runtime.call(method, *args)

@@ -26,6 +26,7 @@
     ├── UnknownError                   for whatever has no class of its own
     ├── StateUnavailableError          a run's state could not be fetched
     ├── ServerAPIError                 the server's REST API refused a request, does not know it, or was not reached
+    ├── DecryptionError                something was encrypted with another key
     ├── AsyncUnsupportedError          something async was reached from a sync function
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
@@ -226,6 +227,12 @@ class ServerAPIError(Error):
     def __init__(self, message: str, http_status: int | None) -> None:
         super().__init__(message)
         self.http_status = http_status
+
+
+class DecryptionError(Error):
+    """Something was encrypted with a key that is not configured, or was damaged."""
+
+    code = "decryption_failed"
 
 
 class AsyncUnsupportedError(Error):

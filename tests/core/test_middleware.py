@@ -411,6 +411,45 @@ def test_what_came_of_sending_is_told(
     assert [(ids, error)] == [(result.ids, result.error) for result in seen]
 
 
+# Before a report: a hook of ours
+
+
+@pytest.mark.parametrize(("body", "expected"), [(returns, []), (sleeps, ["a"]), (plans, ["a", "b"])])
+def test_every_step_that_is_reported_is_seen_also_those_of_a_group(colour: str, body: Any, expected: list[str]) -> None:
+    seen: list[str] = []
+
+    def see(self: Any, steps: list[core.TransformOutputStepInfo]) -> None:
+        seen.extend(step.id for step in steps)
+
+    call(colour, body, client=with_hook(colour, "before_report", see))
+
+    assert expected == seen
+
+
+def test_the_options_of_reported_steps_may_be_changed(colour: str) -> None:
+    def change(self: Any, steps: list[core.TransformOutputStepInfo]) -> None:
+        for step in steps:
+            assert step.opts is not None
+            step.opts["payload"] = {"data": {"hidden": step.id}}
+
+    async def body(ctx: Any) -> object:
+        invoke = ctx.step.invoke_by_id
+        return await ctx.group.parallel((lambda: invoke("a", function_id="g"), lambda: invoke("b", function_id="g")))
+
+    ops = call(colour, body, client=with_hook(colour, "before_report", change)).json
+
+    assert [{"hidden": "a"}, {"hidden": "b"}] == [op["opts"]["payload"]["data"] for op in ops]
+
+
+def test_middleware_of_the_official_package_needs_no_hook_of_ours(colour: str) -> None:
+    log: list[str] = []
+    hooks = {name: value for name, value in vars(recording(colour, log)).items() if not name.startswith("__")}
+    foreign = type("Foreign", (), {"__init__": lambda self, client, raw: None, **hooks})
+
+    assert 206 == call(colour, sleeps, client=dev_client(middleware=[foreign])).status
+    assert ["ti", "be", "ae", "to", "br"] == log
+
+
 # Errors in hooks (9.3)
 
 
