@@ -32,7 +32,7 @@ from stepserve_core.errors import (
 )
 
 
-class _Branch:
+class Branch:
     """A branch of a parallel group that is being run, and the interrupt that ended it."""
 
     __slots__ = ("interrupt", "mode", "owner", "run")
@@ -45,7 +45,7 @@ class _Branch:
 
 
 _inside_step: ContextVar[tuple[Run, Found] | None] = ContextVar("stepserve_inside_step", default=None)
-_branch: ContextVar[_Branch | None] = ContextVar("stepserve_branch", default=None)
+current: ContextVar[Branch | None] = ContextVar("stepserve_branch", default=None)
 
 
 def executing_step() -> Found | None:
@@ -122,7 +122,7 @@ class Run:
         inside = _inside_step.get()
         if inside is not None and inside[0] is self:
             raise NestedStepInterrupt
-        branch = self._current_branch()
+        branch = self.current_branch()
         if branch is not None and branch.interrupt is not None:
             raise branch.interrupt
 
@@ -184,7 +184,7 @@ class Run:
         """Act on a step without memo. Comes back only by raising."""
         if found.hashed in self.edited_input:
             found.ask = found.ask.edited(self.edited_input[found.hashed])
-        branch = self._current_branch()
+        branch = self.current_branch()
         if branch is None:
             verdict = await self.runtime.choose(self, found)
         else:
@@ -203,22 +203,22 @@ class Run:
             return self.plan(found)
         return await self._execute(found)
 
-    def _choose_in_branch(self, branch: _Branch, found: Found) -> Verdict:
+    def _choose_in_branch(self, branch: Branch, found: Found) -> Verdict:
         found.mode = branch.mode
         if self.target != found.hashed:
             raise self._interrupt(branch, [found] if self.target is None else [])
         return Verdict.EXECUTE
 
-    def _interrupt(self, branch: _Branch, found: list[Found]) -> BranchInterrupt:
+    def _interrupt(self, branch: Branch, found: list[Found]) -> BranchInterrupt:
         """Interrupt a branch; the steps that its `finally` blocks would start are refused with the same interrupt."""
         if branch.interrupt is None:
             branch.interrupt = BranchInterrupt(found)
             self._is_guarded = True
         return branch.interrupt
 
-    def _current_branch(self) -> _Branch | None:
+    def current_branch(self) -> Branch | None:
         """Return the branch of a parallel group that this very thread of control is in."""
-        branch = _branch.get()
+        branch = current.get()
         if branch is None or branch.run is not self or branch.owner is not self.runtime.owner():
             return None
         return branch
@@ -267,33 +267,46 @@ class Run:
     async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
         """Run branches one after the other and report together what they found (6.4)."""
         outputs: list[Any] = []
-        # Not the interrupts themselves: they hold this very frame.
-        found: list[Found] = []
-        is_interrupted = False
-        outer = self._current_branch()
-        branch = _Branch(self, self.runtime.owner(), mode)  # one object serves all: they run one after the other
-        token = _branch.set(branch)
+        found: list[Found] | None = None
+        outer = self.current_branch()
+        branch = Branch(self, self.runtime.owner(), mode)  # one object serves all: they run one after the other
+        token = current.set(branch)
         try:
             for callable_ in branches:
-                try:
-                    output = callable_()
-                    outputs.append(await self.runtime.settle(callable_, output) if is_awaitable(output) else output)
-                except BranchInterrupt:
-                    pass  # it is noted in the branch, where user code cannot swallow it
-                if branch.interrupt is not None:
-                    found += branch.interrupt.found
-                    is_interrupted = True
-                    branch.interrupt = None
-                    self._is_guarded = self._is_refusing()
+                outputs.append(await self.run_branch(callable_))
+                steps = self.end_branch(branch)
+                if steps is not None:
+                    found = found or []
+                    found += steps
         finally:
-            _branch.reset(token)
-        if not is_interrupted:
+            current.reset(token)
+        if found is None:
             return tuple(outputs)
+        return await self.report_group(outer, found)
+
+    async def run_branch(self, callable_: Callable[[], Any]) -> Any:
+        """Run a branch to its end, or to where it is interrupted: `end_branch` tells."""
+        try:
+            output = callable_()
+            return await self.runtime.settle(callable_, output) if is_awaitable(output) else output
+        except BranchInterrupt:
+            return None  # it is noted in the branch, where user code cannot swallow it
+
+    def end_branch(self, branch: Branch) -> list[Found] | None:
+        """Return what the branch found, if it was interrupted, and make room for the next one."""
+        interrupt, branch.interrupt = branch.interrupt, None
+        if interrupt is None:
+            return None
+        self._is_guarded = self._is_refusing()
+        return interrupt.found  # not the interrupt itself: it holds the caller's very frame
+
+    async def report_group(self, outer: Branch | None, found: list[Found]) -> NoReturn:
+        """Leave a group whose branches found these steps. Inside another group, that one reports them."""
         if outer is not None:
             raise self._interrupt(outer, found)
         if found and not self._started_new_code:
             await self.start_new_code()
-        return await self.runtime.report(self, found)
+        await self.runtime.report(self, found)
 
     def check_ended(self) -> None:
         """Refuse the result of a function that ended without reaching the step it was called for (6.3).

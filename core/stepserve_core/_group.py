@@ -1,4 +1,4 @@
-"""`group.parallel`: branches that run at the same time (protocol.md 6.4)."""
+"""`group.parallel` and `group.race`: branches that run at the same time (protocol.md 6.4 and 13.8)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from stepserve_core._engine import Run
 from stepserve_core._opcodes import ParallelMode
+from stepserve_core._race import race
 from stepserve_core._runtime import run_sync
 
 T = TypeVar("T")
@@ -61,6 +62,39 @@ class Group:
         """Run branches at the same time, each a function without arguments; return their results in order."""
         return await self._run.parallel(callables, parallel_mode)
 
+    @overload
+    async def race(self, first: Callable[[], Awaitable[T1]], second: Callable[[], Awaitable[T2]], /) -> T1 | T2: ...
+
+    @overload
+    async def race(
+        self,
+        first: Callable[[], Awaitable[T1]],
+        second: Callable[[], Awaitable[T2]],
+        third: Callable[[], Awaitable[T3]],
+        /,
+    ) -> T1 | T2 | T3: ...
+
+    @overload
+    async def race(
+        self,
+        first: Callable[[], Awaitable[T1]],
+        second: Callable[[], Awaitable[T2]],
+        third: Callable[[], Awaitable[T3]],
+        fourth: Callable[[], Awaitable[T4]],
+        /,
+    ) -> T1 | T2 | T3 | T4: ...
+
+    @overload
+    async def race(self, *branches: Callable[[], Awaitable[T]]) -> T: ...
+
+    async def race(self, *branches: Callable[[], Awaitable[Any]]) -> Any:
+        """Run branches at the same time, each a function without arguments; the first that ends decides.
+
+        Return its result, or raise its error. Steps of the other branches that the server was asked for already still
+        end, and are ignored; no new ones are asked for.
+        """
+        return await race(self._run, branches)
+
 
 class GroupSync:
     """Parallel groups of a `def` function."""
@@ -93,3 +127,30 @@ class GroupSync:
     ) -> tuple[Any, ...]:
         """Run branches at the same time, each a function without arguments; return their results in order."""
         return run_sync(self._run.parallel(callables, parallel_mode))
+
+    @overload
+    def race(self, first: Callable[[], T1], second: Callable[[], T2], /) -> T1 | T2: ...
+
+    @overload
+    def race(self, first: Callable[[], T1], second: Callable[[], T2], third: Callable[[], T3], /) -> T1 | T2 | T3: ...
+
+    @overload
+    def race(
+        self,
+        first: Callable[[], T1],
+        second: Callable[[], T2],
+        third: Callable[[], T3],
+        fourth: Callable[[], T4],
+        /,
+    ) -> T1 | T2 | T3 | T4: ...
+
+    @overload
+    def race(self, *branches: Callable[[], T]) -> T: ...
+
+    def race(self, *branches: Callable[[], Any]) -> Any:
+        """Run branches at the same time, each a function without arguments; the first that ends decides.
+
+        Return its result, or raise its error. Steps of the other branches that the server was asked for already still
+        end, and are ignored; no new ones are asked for.
+        """
+        return run_sync(race(self._run, branches))

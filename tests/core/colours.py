@@ -48,6 +48,9 @@ class _EagerGroup:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
+    def race(self, *branches: Callable[[], Awaitable[Any]]) -> _Done:
+        return _Done(self._inner.race(*[lambda branch=branch: drive(branch()) for branch in branches]))
+
     def parallel(self, branches: tuple[Callable[[], Awaitable[Any]], ...], *mode: object) -> _Done:
         return _Done(self._inner.parallel(tuple(lambda branch=branch: drive(branch()) for branch in branches), *mode))
 

@@ -1,0 +1,56 @@
+"""Steps that the official SDK lacks, as type checkers see them. Checked, not run; see consumer.py."""
+
+from __future__ import annotations
+
+import httpx
+from typing_extensions import assert_type
+
+import stepserve
+from stepserve import Context, ContextSync, FetchResponse, Inngest, Signal, TriggerEvent, fetch_transport
+
+client = Inngest(app_id="shop")
+ORDERED = TriggerEvent(event="shop/ordered")
+
+
+async def stock(sku: str, count: int) -> int:
+    return len(sku) + count
+
+
+def price(sku: str) -> float:
+    return float(len(sku))
+
+
+@client.create_function(fn_id="sync", trigger=ORDERED)
+def synchronous(ctx: ContextSync) -> None:
+    response = ctx.step.fetch("page", "https://example.com", method="POST", json={"a": 1}, params={"b": [1, 2]})
+    assert_type(response, FetchResponse)
+    assert_type(response.status_code, int)
+    assert_type(ctx.step.ai.wrap("ask", price, "A-1"), float)
+    assert_type(ctx.step.wait_for_signal("wait", signal="paid", timeout="1h", on_conflict="replace"), Signal | None)
+    assert_type(ctx.step.send_signal("send", "paid", {"by": "card"}), str | None)
+    assert_type(ctx.group.race(lambda: 1, lambda: "a"), int | str)
+    assert_type(ctx.group.race(lambda: 1, lambda: "a", lambda: b""), int | str | bytes)
+    with httpx.Client(transport=fetch_transport(ctx.step)) as http:
+        assert_type(http.get("https://example.com"), httpx.Response)
+
+
+@client.create_function(fn_id="async", trigger=ORDERED)
+async def asynchronous(ctx: Context) -> None:
+    assert_type(await ctx.step.fetch("page", "https://example.com"), FetchResponse)
+    assert_type(await ctx.step.ai.wrap("ask", stock, "A-1", 2), int)
+    assert_type(await ctx.step.ai.wrap("sync", price, "A-1"), float)
+    assert_type(await ctx.step.wait_for_signal("wait", signal="paid", timeout="1h"), Signal | None)
+    assert_type(await ctx.step.send_signal("send", "paid"), str | None)
+    assert_type(await ctx.group.race(lambda: stock("a", 1), lambda: ctx.step.sleep("nap", "1m")), int | None)
+    async with httpx.AsyncClient(transport=fetch_transport(ctx.step)) as http:
+        assert_type(await http.get("https://example.com"), httpx.Response)
+
+
+async def outside() -> None:
+    assert_type(await client.send_signal("paid", 1), str | None)
+    assert_type(client.send_signal_sync("paid"), str | None)
+    assert_type(await client.cancel_run("01H"), bool)
+    try:
+        client.cancel_run_sync("01H")
+    except stepserve.errors.ServerAPIError as error:
+        assert_type(error.http_status, int | None)
