@@ -41,7 +41,9 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def types(session: nox.Session) -> None:
     """Types, on the newest Python: what frameworks and stubs say of themselves differs from one Python to the next."""
-    session.install("-e", ".[all]", *group("types"), *group("test"), *group("servers"), *group("peers"))
+    session.install(
+        "-e", ".[all]", *group("types"), *group("test"), *group("servers"), *group("peers"), *group("middleware")
+    )
     session.run("mypy", *TYPED)
     session.run("pyright")
 
@@ -56,7 +58,7 @@ def core(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Executor, command line, demo and what is special to one adapter, over real servers."""
-    session.install("-e", ".[all]", *group("test"), *group("servers"))
+    session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"))
     apart = ("core", "contract", "peers", "wheel")
     session.run("pytest", "tests", *[f"--ignore=tests/{name}" for name in apart], *PARALLEL, *session.posargs)
 
