@@ -25,6 +25,7 @@ from stepserve_core.executor.decisions import (
     Work,
 )
 from stepserve_core.executor.endings import end_run, timeout_id
+from stepserve_core.executor.expression_equalities import match_of
 from stepserve_core.executor.failures import error_memo
 from stepserve_core.executor.internal_events import invocation
 from stepserve_core.executor.progress import discover, finish_step, queue_call, resolve_step, set_pending
@@ -140,7 +141,8 @@ def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:
     detail = _detail(event=wait.event_name, expression=wait.expression, expires_at=wait.expires_at)
     if not scope.tables.steps.open(run.id, step, "Waiting", scope.now, detail):
         return
-    pause = Pause(run.id, step.hash, WAIT, wait.event_name, wait.expression, None, wait.expires_at)
+    match = match_of(wait.expression, lambda: msgspec.json.decode(scope.tables.events.body(run.event_seq)))
+    pause = Pause(run.id, step.hash, WAIT, wait.event_name, wait.expression, None, wait.expires_at, *match)
     scope.tables.pauses.add(pause)
     _queue_timer(scope, run, "timeout", step, wait.expires_at)
     # The event may have come while the app was still answering (executor.md 16, item 9).

@@ -15,6 +15,8 @@ from stepserve_core.executor import crons, ids
 from stepserve_core.executor.clock import Clock, RealClock
 from stepserve_core.executor.endings import cancel_run
 from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
+from stepserve_core.executor.flow import bulk_cancelling
+from stepserve_core.executor.flow.pausing import release, set_paused
 from stepserve_core.executor.functions import read_registration
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
@@ -25,6 +27,9 @@ from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.signals import deliver_signal
+from stepserve_core.executor.store.apps import HOLD, SKIP
+from stepserve_core.executor.store.apps import Function as StoredFunction
+from stepserve_core.executor.store.cancellations import Cancellation
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
@@ -198,6 +203,55 @@ class Executor:
         run_id = await self._write(lambda scope: deliver_signal(scope, name, data))
         self.loop.wake()
         return run_id
+
+    async def cancel_many(
+        self,
+        function: StoredFunction,
+        started_after: float | None,
+        started_before: float,
+        expression: str | None = None,
+    ) -> Cancellation:
+        """Cancel the runs of a function that were queued between two moments, in Unix seconds.
+
+        `expression` is a condition over the event of each run. The runs are cancelled soon after this returns.
+        """
+        begun = await self._write(
+            lambda scope: bulk_cancelling.begin(scope, function.id, started_after, started_before, expression)
+        )
+        self.loop.wake()
+        return begun
+
+    async def withdraw_cancellation(self, cancellation_id: str) -> bool:
+        """Stop and forget a bulk cancellation. Return False where there is none."""
+        return await self._write(lambda scope: bulk_cancelling.withdraw(scope, cancellation_id))
+
+    async def pause(self, slug: str, *, skip: bool = False) -> None:
+        """Start no runs of a function until it is resumed; runs that have started go on.
+
+        New runs wait in their order, or are recorded as skipped (`skip`).
+
+        Raises:
+            FunctionNotFoundError: there is no such function.
+        """
+        await self._set_paused(slug, SKIP if skip else HOLD)
+
+    async def resume(self, slug: str) -> None:
+        """Let a paused function start its runs.
+
+        Raises:
+            FunctionNotFoundError: there is no such function.
+        """
+        await self._set_paused(slug, None)
+
+    async def _set_paused(self, slug: str, mode: str | None) -> None:
+        async with self._syncing:
+            function = self.registry.find(slug)
+            if function is None:
+                raise FunctionNotFoundError(f"function {slug} not found")
+            found = function
+            self.registry = await self._write(lambda scope: set_paused(scope, found, mode))
+            await self._write(lambda scope: release(scope, found))
+        self.loop.wake()
 
     async def tick(self, slug: str) -> int:
         """Let the pending ticks of a function's schedules fire now; return how many there are.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 from stepserve_core.executor.endings import cancel_run, finish_invocation, timeout_id
 from stepserve_core.executor.events import Event
+from stepserve_core.executor.expression_equalities import value_at
 from stepserve_core.executor.expressions import ExpressionFailedError, compile_expression
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.internal_events import target_of
@@ -26,12 +27,10 @@ def publish(scope: Scope, event: Event) -> list[str]:
     """Store an event and do what it does; return the ids of the runs that it started."""
     seq = scope.tables.events.add(event)
     # Pauses are looked up first: an event never cancels or resumes a run that it starts itself.
-    pauses = scope.tables.pauses.for_event(event.name)
-    if pauses:
-        value = event.value()
-        for pause in pauses:
-            _try_pause(scope, pause, event, value)
-    return _start_runs(scope, event, seq)
+    value = cache(event.value)
+    for pause in scope.tables.pauses.for_event(event.name, lambda path: value_at(path, value())):
+        _try_pause(scope, pause, event, value())
+    return _start_runs(scope, event, seq, value)
 
 
 def settle(scope: Scope) -> None:
@@ -73,8 +72,8 @@ def _matches(scope: Scope, pause: Pause, value: Mapping[str, Any]) -> bool:
         return False
 
 
-def _start_runs(scope: Scope, event: Event, seq: int) -> list[str]:
-    matching = scope.registry.started_by(event.name, cache(event.value))
+def _start_runs(scope: Scope, event: Event, seq: int, value: Callable[[], dict[str, Any]]) -> list[str]:
+    matching = scope.registry.started_by(event.name, value)
     started = [schedule(scope, function, Cause(event, seq)) for function in matching]
     target = target_of(event)
     if target is not None:

@@ -13,6 +13,7 @@ from stepserve_core.executor import ids, limits
 from stepserve_core.executor.concurrency import slot_keys
 from stepserve_core.executor.endings import finish_invocation
 from stepserve_core.executor.events import Event
+from stepserve_core.executor.expression_equalities import match_of
 from stepserve_core.executor.expressions import ExpressionFailedError
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.flow import batching, debounce, rate_limit, singleton, timeouts
@@ -106,7 +107,7 @@ def _add_run(scope: Scope, function: Function, cause: Cause, run_id: str, rank: 
         scope.tables.batches.close(cause.batch_id, run_id)
     if holds is not None and holds.singleton:
         singleton.take_lock(scope, holds.singleton, run_id)
-    _watch_cancellations(scope, function, run_id)
+    _watch_cancellations(scope, function, run_id, cause.event)
     # An event from the future starts its runs when its time comes (executor.md 2.5).
     due = scope.now if cause.batch_id is not None else max(cause.event.ts / 1000, scope.now)
     item = QueueItem(ids.job_id(run_id, "start"), "start", run_id, function.id, due, rank)
@@ -178,9 +179,10 @@ def _refuse(scope: Scope, correlation_id: str | None, message: str) -> None:
         finish_invocation(scope, correlation_id, Failure(message, message), b"null")
 
 
-def _watch_cancellations(scope: Scope, function: Function, run_id: str) -> None:
+def _watch_cancellations(scope: Scope, function: Function, run_id: str, event: Event) -> None:
     for number, cancel in enumerate(function.config.cancel):
         seconds = limits.CANCEL_TIMEOUT if cancel.timeout is None else parse(cancel.timeout) / 1000
         expires_at = scope.now + seconds
-        pause = Pause(run_id, f"cancel:{number}", CANCEL, cancel.event, cancel.if_, None, expires_at)
+        match = match_of(cancel.if_, event.value)
+        pause = Pause(run_id, f"cancel:{number}", CANCEL, cancel.event, cancel.if_, None, expires_at, *match)
         scope.tables.pauses.add(pause)

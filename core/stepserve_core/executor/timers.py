@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepserve_core.executor.crons import tick
 from stepserve_core.executor.failures import error_memo
-from stepserve_core.executor.flow import batching, debounce, throttle, timeouts
+from stepserve_core.executor.flow import batching, bulk_cancelling, debounce, throttle, timeouts
 from stepserve_core.executor.progress import FAILED, TIMED_OUT, resolve_step
 from stepserve_core.executor.schedule import fire_debounce, start_batch
 from stepserve_core.executor.scope import Scope
@@ -50,6 +50,8 @@ def _fire_flow(scope: Scope, item: Claimed) -> None:
         timeouts.fire_timeout(scope, item)
     elif item.kind == throttle.KIND:
         throttle.fire_throttle(scope, function, item)
+    elif item.kind == bulk_cancelling.KIND:
+        bulk_cancelling.go_on(scope, (item.payload or b"").decode())
     elif function is None:
         return
     elif item.kind == debounce.KIND:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -83,3 +84,33 @@ async def tick(request: Request) -> Response:
     except FunctionNotFoundError as error:
         raise HttpError(404, str(error)) from None
     return envelope(request, {"ticks": ticks})
+
+
+class _PauseBody(msgspec.Struct):
+    mode: str = "hold"
+
+
+async def pause(request: Request) -> Response:
+    """`POST /v1/functions/{slug}/pause`: start no runs. New ones wait (`{"mode": "hold"}`) or are skipped (`skip`)."""
+    require_key(request)
+    try:
+        body = msgspec.json.decode(await read_body(request, limits.EVENT_SIZE) or b"{}", type=_PauseBody)
+    except (ValueError, RecursionError) as error:
+        raise HttpError(400, f"the body cannot be read: {error}") from None
+    if body.mode not in ("hold", "skip"):
+        raise HttpError(400, f"mode must be hold or skip, not {body.mode!r}")
+    try:
+        await executor_of(request).pause(request.path_params["slug"], skip=body.mode == "skip")
+    except FunctionNotFoundError as error:
+        raise HttpError(404, str(error)) from None
+    return envelope(request, {"paused": body.mode})
+
+
+async def resume(request: Request) -> Response:
+    """`POST /v1/functions/{slug}/resume`: start runs again, those that waited first."""
+    require_key(request)
+    try:
+        await executor_of(request).resume(request.path_params["slug"])
+    except FunctionNotFoundError as error:
+        raise HttpError(404, str(error)) from None
+    return envelope(request, {"paused": None})

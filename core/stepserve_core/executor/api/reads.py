@@ -80,6 +80,12 @@ async def cancel_run(request: Request) -> Response:
     raise HttpError(409, f"the run has ended already, with the status {run.status}")
 
 
+async def cancel_run_silently(request: Request) -> Response:
+    """`DELETE /v0/runs/{id}`: the same, with an answer of 204."""
+    await cancel_run(request)
+    return Response(status_code=204)
+
+
 async def get_trace(request: Request) -> Response:
     """`GET /v2/runs/{id}/trace`: the run with its steps and attempts."""
     require_key(request)

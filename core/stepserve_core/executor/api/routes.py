@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, intake, reads, signals
+from stepserve_core.executor.api import apps, cancellations, intake, reads, signals
 from stepserve_core.executor.api.http import Access, HttpError, error_response
 from stepserve_core.executor.executor import Executor
 
@@ -19,6 +19,7 @@ ROUTES = [
     Route("/fn/register", apps.register, methods=["POST"]),
     Route("/health", apps.health, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
+    Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
     Route("/v0/runs/{id}/batch", reads.get_batch, methods=["GET"]),
     Route("/v0/runs/{id}/actions", reads.get_actions, methods=["GET"]),
     Route("/v1/events", reads.list_events, methods=["GET"]),
@@ -27,6 +28,11 @@ ROUTES = [
     Route("/v1/runs/{id}", reads.get_run, methods=["GET"]),
     Route("/v1/runs/{id}", reads.cancel_run, methods=["DELETE"]),
     Route("/v1/functions/{slug:path}/tick", apps.tick, methods=["POST"]),
+    Route("/v1/functions/{slug:path}/pause", apps.pause, methods=["POST"]),
+    Route("/v1/functions/{slug:path}/resume", apps.resume, methods=["POST"]),
+    Route("/v1/cancellations", cancellations.create, methods=["POST"]),
+    Route("/v1/cancellations", cancellations.list_all, methods=["GET"]),
+    Route("/v1/cancellations/{id}", cancellations.remove, methods=["DELETE"]),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import HOLD, Function
+from stepserve_core.executor.store.slots import ALL
 
 
 def is_held_back(function: Function) -> bool:
@@ -20,7 +21,12 @@ def pause_key(function_id: str) -> str:
 def set_paused(scope: Scope, function: Function, mode: str | None) -> Registry:
     """Pause a function in a mode (`hold` or `skip`), or resume it (None). Return what is known from now on."""
     scope.tables.apps.set_paused(function.id, mode)
-    if mode != HOLD:
-        while scope.tables.slots.unblock(pause_key(function.id)):
-            pass
     return Registry(scope.tables.apps.functions())
+
+
+def release(scope: Scope, function: Function) -> None:
+    """Let the starts go that waited for a function to be resumed.
+
+    It must be written after everybody knows that the function is not paused: who did not would park others again.
+    """
+    scope.tables.slots.unblock(pause_key(function.id), ALL)

@@ -13,6 +13,7 @@ from stepserve_core.executor.flow.options import Rate
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import Claimed, QueueItem
+from stepserve_core.executor.store.slots import ALL
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +49,10 @@ def fire_throttle(scope: Scope, function: Function | None, item: Claimed) -> Non
     slots = scope.tables.slots
     rate = None if function is None or function.flow is None else function.flow.throttle
     if rate is None:
-        while slots.unblock(key):
-            pass  # the function has no throttle any more
+        slots.unblock(key, ALL)  # the function has no throttle any more
         return
     tat = scope.tables.rates.get(key)
-    free = count_free(tat, scope.now, rate.emission, burst_of(rate))
-    woken = 0
-    while woken < free and slots.unblock(key):
-        woken += 1
+    woken = slots.unblock(key, count_free(tat, scope.now, rate.emission, burst_of(rate)))
     if slots.is_waited_for(key):
         # Those that were woken have not counted themselves yet; the next turn comes after them.
         ahead = max(tat or scope.now, scope.now) + woken * rate.emission

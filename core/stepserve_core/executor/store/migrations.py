@@ -42,7 +42,14 @@ DROP INDEX pauses_event;
 CREATE INDEX pauses_event ON pauses (event_name, match_path, match_value) WHERE event_name IS NOT NULL;
 """
 
-MIGRATIONS = (TABLES, _FLOW_CONTROL)
+_CANCELLATIONS = """
+CREATE TABLE cancellations (
+  id TEXT PRIMARY KEY, function_id TEXT NOT NULL, started_after REAL, started_before REAL NOT NULL, expression TEXT,
+  created_at REAL NOT NULL, cursor TEXT NOT NULL, before TEXT NOT NULL, cancelled INTEGER NOT NULL, finished_at REAL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS)
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""
 

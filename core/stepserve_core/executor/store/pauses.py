@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,10 @@ WAIT, INVOKE, CANCEL, SIGNAL = "wait", "invoke", "cancel", "signal"
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Something that an event may end. `hash` is the step's, or `cancel:<n>` for the n-th cancellation of a run."""
+    """Something that an event may end. `hash` is the step's, or `cancel:<n>` for the n-th cancellation of a run.
+
+    `match_path` and `match_value` are what `expression_equalities.match_of` gave: which events have to look at it.
+    """
 
     run_id: str
     hash: str
@@ -21,9 +26,11 @@ class Pause(msgspec.Struct, frozen=True):
     expression: str | None
     correlation_id: str | None
     expires_at: float
+    match_path: str = ""
+    match_value: str = ""
 
 
-_COLUMNS = "run_id, hash, kind, event_name, expression, correlation_id, expires_at"
+_COLUMNS = "run_id, hash, kind, event_name, expression, correlation_id, expires_at, match_path, match_value"
 
 
 class Pauses:
@@ -35,13 +42,36 @@ class Pauses:
     def add(self, pause: Pause) -> None:
         """Store a pause; the same one twice is one."""
         self._execute(
-            f"INSERT OR IGNORE INTO pauses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(pause)
+            f"INSERT OR IGNORE INTO pauses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            msgspec.structs.astuple(pause),
         )
 
-    def for_event(self, name: str) -> list[Pause]:
-        """Return what an event of this name may end, the oldest first."""
-        rows = self._execute(f"SELECT {_COLUMNS} FROM pauses WHERE event_name = ? ORDER BY rowid", (name,))
-        return [Pause(*row) for row in rows]
+    def for_event(self, name: str, value_at: Callable[[str], str]) -> list[Pause]:
+        """Return what an event of this name may end, the oldest first. `value_at` gives its value at a path."""
+        found: list[tuple[Any, ...]] = []
+        path: str | None = self._next_path(name, ">=", "")
+        while path is not None:
+            value = value_at(path) if path else ""
+            found += self._execute(
+                f"SELECT rowid, {_COLUMNS} FROM pauses WHERE event_name = ? AND match_path = ? AND match_value = ?",
+                (name, path, value),
+            )
+            path = self._next_path(name, ">", path)
+        return [Pause(*row[1:]) for row in sorted(found)]
+
+    def _next_path(self, name: str, comparison: str, path: str) -> str | None:
+        """Return the next path that pauses of a name have; there are few, whatever the number of pauses."""
+        row = self._execute(
+            f"SELECT match_path FROM pauses WHERE event_name = ? AND match_path {comparison} ?"
+            " ORDER BY match_path LIMIT 1",
+            (name, path),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def count(self, name: str) -> int:
+        """Return how many pauses wait for events of a name."""
+        count: int = self._execute("SELECT count(*) FROM pauses WHERE event_name = ?", (name,)).fetchone()[0]
+        return count
 
     def take(self, run_id: str, step_hash: str) -> bool:
         """Remove a pause. Return False where something else took it first."""

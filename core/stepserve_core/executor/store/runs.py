@@ -60,6 +60,13 @@ class SkippedRun(msgspec.Struct, frozen=True):
     existing: str | None = None
 
 
+class OpenRun(msgspec.Struct, frozen=True):
+    """A run that has not ended, and its trigger in the table of events."""
+
+    id: str
+    event_seq: int
+
+
 _ROW = (
     "SELECT r.id, r.function_id, r.function_version, r.status, e.internal_id, e.name, r.queued_at, r.started_at,"
     " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id, r.skip_reason,"
@@ -156,6 +163,18 @@ class Runs:
             {"id": internal_id},
         )
         return [_to_row(row) for row in rows]
+
+    def open_between(self, function_id: str, after: str, before: str, limit: int) -> tuple[str | None, list[OpenRun]]:
+        """Look at the next `limit` runs, of any function, whose ids lie between `after` and `before`.
+
+        Return the last one looked at, None where there was none, and those of the function that have not ended.
+        """
+        rows = self._execute(
+            "SELECT id, event_seq, function_id = ? AND ended_at IS NULL FROM runs WHERE id > ? AND id < ?"
+            " ORDER BY id LIMIT ?",
+            (function_id, after, before, limit),
+        ).fetchall()
+        return rows[-1][0] if rows else None, [OpenRun(row[0], row[1]) for row in rows if row[2]]
 
     def is_reserved(self, key: str, now: float) -> bool:
         """Say whether a run has an idempotency key."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sqlite3
 
+ALL = -1
+
 
 class Slots:
     """Statements about concurrency slots. A key is free while fewer than its limit of items hold it."""
@@ -27,14 +29,14 @@ class Slots:
         """Park a claimed item until `key` has room."""
         self._execute("UPDATE queue SET state = 3, rank = priority, blocked_on = ? WHERE id = ?", (key, item_id))
 
-    def unblock(self, key: str) -> bool:
-        """Make the first item that waits for `key` ready. Return whether there was one."""
+    def unblock(self, key: str, most: int = 1) -> int:
+        """Make the first items that wait for `key` ready, `most` of them or `ALL`. Return how many there were."""
         updated = self._execute(
-            "UPDATE queue SET state = 1, blocked_on = NULL WHERE id ="
-            " (SELECT id FROM queue WHERE blocked_on = ? ORDER BY rank LIMIT 1)",
-            (key,),
+            "UPDATE queue SET state = 1, blocked_on = NULL WHERE id IN"
+            " (SELECT id FROM queue WHERE blocked_on = ? ORDER BY rank LIMIT ?)",
+            (key, most),
         )
-        return updated.rowcount > 0
+        return updated.rowcount
 
     def is_waited_for(self, key: str) -> bool:
         """Say whether an item waits for `key`."""

@@ -6,6 +6,7 @@ import sqlite3
 
 from stepserve_core.executor.store.apps import Apps
 from stepserve_core.executor.store.batches import Batches
+from stepserve_core.executor.store.cancellations import Cancellations
 from stepserve_core.executor.store.events import Events
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
@@ -22,6 +23,7 @@ class Tables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.apps = Apps(connection)
         self.batches = Batches(connection)
+        self.cancellations = Cancellations(connection)
         self.events = Events(connection)
         self.pauses = Pauses(connection)
         self.queue = Queue(connection)
