@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
 class ServedFunction(NamedTuple):
     function: Function[Any]
-    is_failure_handler: bool
+    id: str
     is_async: bool
 
 
@@ -103,7 +103,7 @@ class Admission:
                 served.function,
                 request,
                 call,
-                is_failure_handler=served.is_failure_handler,
+                function_id=served.id,
                 target=None if target == NO_TARGET else target,
                 runtime=runtime,
             ).answer()
@@ -202,11 +202,10 @@ def _by_id(functions: list[Function[Any]]) -> dict[str, ServedFunction]:
             raise ConfigurationError(
                 f"serve() takes functions made by @client.create_function(…), not {type(function).__name__}"
             )
-        for function_id in filter(None, (function.id, function.on_failure_fn_id)):
+        for function_id in filter(None, (function.id, function.on_failure_fn_id, function.on_cancel_fn_id)):
             if function_id in served:
                 raise FunctionConfigInvalidError(f"two functions have the id {function_id!r}; ids must differ")
-            is_failure_handler = function_id != function.id
-            served[function_id] = ServedFunction(function, is_failure_handler, function.is_handler_async)
+            served[function_id] = ServedFunction(function, function_id, function.is_handler_async)
     return served
 
 

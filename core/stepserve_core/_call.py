@@ -54,7 +54,7 @@ class ServedCall:
         request: Request,
         call: Call,
         *,
-        is_failure_handler: bool,
+        function_id: str,
         target: str | None,
         runtime: Runtime,
     ) -> None:
@@ -62,11 +62,10 @@ class ServedCall:
         self._function = function
         self._request = request
         self._call = call
-        self._is_failure_handler = is_failure_handler
+        self._companion = function.companion(function_id)
         self._target = target
         self._runtime = runtime
         self._middleware: MiddlewareManager | None = None
-        function_id = function.on_failure_fn_id if is_failure_handler else function.id
         self._logger = ReplayLogger(client.logger, partial(_describe, client.app_id, function_id, call.ctx))
         self._renderer = Renderer(client, function, call.ctx)
         self._timing: list[str] = []
@@ -165,10 +164,7 @@ class ServedCall:
             await self._middleware.run("before_execution")
 
     def _handler(self) -> Callable[..., Any]:
-        function = self._function
-        handler = function.on_failure_handler if self._is_failure_handler else function.handler
-        assert handler is not None
-        return handler
+        return self._companion or self._function.handler
 
     def _dump(self, outcome: Outcome) -> Outcome:
         """Take typed outputs to what JSON can carry; middleware sees them so."""
@@ -178,7 +174,7 @@ class ServedCall:
         if outcome.reports is not None or outcome.error is not None:
             return outcome
         function, serializer = self._function, self._client.serializer
-        converter = converter_of_function(function, serializer, is_failure_handler=self._is_failure_handler)
+        converter = converter_of_function(function, serializer, companion=self._companion)
         if converter is None:
             return outcome
         return outcome._replace(output=self._to_json(converter, outcome.output, f"function {function.local_id!r}"))
@@ -224,7 +220,7 @@ class ServedCall:
             op.op = Opcode.STEP_RUN.value
 
 
-def _describe(app_id: str, function_id: str | None, ctx: CallContext) -> dict[str, object]:
+def _describe(app_id: str, function_id: str, ctx: CallContext) -> dict[str, object]:
     """Return the fields that every line of the function's logger carries."""
     fields: dict[str, object] = {
         "app_id": app_id,

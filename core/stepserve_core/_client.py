@@ -175,6 +175,7 @@ class Inngest(ServerCalls):
         idempotency: str | None = None,
         middleware: Sequence[UninitializedMiddleware] | None = None,
         name: str | None = None,
+        on_cancel: Handler | None = None,
         on_failure: Handler | None = None,
         output_type: object = UNSET,
         priority: Priority | None = None,
@@ -192,6 +193,7 @@ class Inngest(ServerCalls):
             fn_id: names the function to the server; changing it makes another function.
             trigger: what starts it: events, schedules, or several of both.
             retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
+            on_cancel: called, in the same colour, when a run was cancelled; the official SDK has nothing like it.
             on_failure: called, in the same colour, when a run has failed for good.
             output_type: the type of the result, for the client's serializer.
             idempotency: an expression; events for which it gives the same value start one run within 24 hours.
@@ -210,6 +212,7 @@ class Inngest(ServerCalls):
             concurrency=concurrency,
             debounce=debounce,
             idempotency=idempotency,
+            on_cancel=on_cancel,
             on_failure=on_failure,
             priority=priority,
             rate_limit=rate_limit,

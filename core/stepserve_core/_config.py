@@ -25,6 +25,7 @@ class Problem(NamedTuple):
 
 
 _SECOND, _DAY = 1_000, 86_400_000
+_CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) ")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 _CRON_DESCRIPTOR = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)")
 
@@ -201,7 +202,11 @@ class Timeouts(Option, kw_only=True):
 
 
 class TriggerCron(Option, kw_only=True):
-    """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like."""
+    """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like.
+
+    Without a time zone it is UTC. `jitter`, from 1 second to 5 minutes, delays each start by some part of it, so that
+    many schedules of the same minute do not start together; the same tick always gets the same delay.
+    """
 
     cron: str
     jitter: str | None = None
@@ -210,7 +215,10 @@ class TriggerCron(Option, kw_only=True):
         """Yield what the server would refuse."""
         yield from _texts(self, "cron", required=True, longest=255)
         if isinstance(self.cron, str) and self.cron:
-            schedule = re.sub(r"^(CRON_)?TZ=\S+ ", "", self.cron).strip()
+            zone = _CRON_ZONE.match(self.cron)
+            schedule = self.cron[zone.end() if zone else 0 :].strip()
+            if zone and not _is_time_zone(zone[1]):
+                yield Problem("cron", f"must name a time zone such as Europe/Berlin after TZ=, not {zone[1]!r}")
             fields = schedule.split()
             if _CRON_DESCRIPTOR.fullmatch(schedule):
                 pass
@@ -246,6 +254,17 @@ def strip_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [strip_nulls(item) for item in value if item is not None]
     return value
+
+
+def _is_time_zone(name: str) -> bool:
+    """Say whether the system knows a time zone. Where it knows none at all, the server finds out."""
+    import zoneinfo  # noqa: PLC0415 - only schedules with a time zone pay for importing it
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return not zoneinfo.available_timezones()
+    return True
 
 
 def _text(duration: Duration | None) -> str | None:

@@ -49,6 +49,7 @@ class FunctionOptions(NamedTuple):
     concurrency: list[Concurrency] | None
     debounce: Debounce | None
     idempotency: str | None
+    on_cancel: Handler | None
     on_failure: Handler | None
     priority: Priority | None
     rate_limit: RateLimit | None
@@ -126,10 +127,11 @@ _LISTS = {"cancel": 5, "concurrency": 2}
 
 
 class FunctionConfig(NamedTuple):
-    """What is registered: the function, and its failure handler if it has one."""
+    """What is registered: the function, and its handlers of failures and cancellations if it has them."""
 
     main: dict[str, Any]
     on_failure: dict[str, Any] | None
+    on_cancel: dict[str, Any] | None = None
 
 
 class Function(Generic[T_co]):
@@ -150,14 +152,14 @@ class Function(Generic[T_co]):
         self.output_type = output_type
         self.middleware = middleware
         self.is_handler_async = is_async(handler)
-        self._refuse_mixed_colours()
+        self._refuse_mixed_colours("on_failure", options.on_failure)
+        self._refuse_mixed_colours("on_cancel", options.on_cancel)
 
-    def _refuse_mixed_colours(self) -> None:
-        failure = self.is_on_failure_handler_async
-        if failure is not None and failure != self.is_handler_async:
+    def _refuse_mixed_colours(self, name: str, companion: Handler | None) -> None:
+        if companion is not None and is_async(companion) != self.is_handler_async:
             kinds = ("an async", "non-async") if self.is_handler_async else ("a non-async", "async")
             raise Error(
-                f"{kinds[0]} function cannot have a{'n' if kinds[1] == 'async' else ''} {kinds[1]} on_failure handler"
+                f"{kinds[0]} function cannot have a{'n' if kinds[1] == 'async' else ''} {kinds[1]} {name} handler"
                 f" (function {self.id})"
             )
 
@@ -196,13 +198,31 @@ class Function(Generic[T_co]):
         """The id of the failure handler, as the server knows it; None without one."""
         return None if self._options.on_failure is None else f"{self.id}-failure"
 
+    @property
+    def on_cancel_handler(self) -> Handler | None:
+        """What is called when a run was cancelled."""
+        return self._options.on_cancel
+
+    @property
+    def on_cancel_fn_id(self) -> str | None:
+        """The id of the handler of cancellations, as the server knows it; None without one."""
+        return None if self._options.on_cancel is None else f"{self.id}-cancel"
+
+    def companion(self, function_id: str) -> Handler | None:
+        """Return the handler of failures or cancellations with this id; None where it is the id of the function."""
+        if function_id == self.id:
+            return None
+        return self.on_failure_handler if function_id == self.on_failure_fn_id else self.on_cancel_handler
+
     def get_id(self) -> str:
         """Return `id`."""
         return self.id
 
     def get_config(self, app_url: str) -> FunctionConfig:
         """Return what is registered for an app that is served at `app_url`."""
-        return FunctionConfig(self._main_config(app_url), self._on_failure_config(app_url))
+        failure = self._companion_config(app_url, self.on_failure_fn_id, "failure", "inngest/function.failed")
+        cancel = self._companion_config(app_url, self.on_cancel_fn_id, "cancel", "inngest/function.cancelled")
+        return FunctionConfig(self._main_config(app_url), failure, cancel)
 
     def _main_config(self, app_url: str) -> dict[str, Any]:
         options = self._options
@@ -224,16 +244,15 @@ class Function(Generic[T_co]):
         }
         return cast("dict[str, Any]", strip_nulls(config))
 
-    def _on_failure_config(self, app_url: str) -> dict[str, Any] | None:
-        failure_id = self.on_failure_fn_id
-        if failure_id is None:
+    def _companion_config(self, app_url: str, companion_id: str | None, what: str, event: str) -> dict[str, Any] | None:
+        """Return the registration of a function that is started by what happens to runs of this one."""
+        if companion_id is None:
             return None
-        trigger = {"event": "inngest/function.failed", "expression": f"event.data.function_id == '{self.id}'"}
         return {
-            "id": failure_id,
-            "name": f"{self.name} (failure)",
-            "triggers": [trigger],
-            "steps": _steps(app_url, failure_id, 0),
+            "id": companion_id,
+            "name": f"{self.name} ({what})",
+            "triggers": [{"event": event, "expression": f"event.data.function_id == '{self.id}'"}],
+            "steps": _steps(app_url, companion_id, 0),
             "cancel": [],
             "concurrency": [],
         }

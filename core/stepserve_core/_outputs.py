@@ -37,11 +37,11 @@ def converter_of(handler: Callable[..., Any], output_type: object, serializer: S
 
 
 def converter_of_function(
-    function: Function[Any], serializer: Serializer | None, *, is_failure_handler: bool = False
+    function: Function[Any], serializer: Serializer | None, *, companion: Callable[..., Any] | None = None
 ) -> Converter | None:
-    """Return what takes the output of a function, or of its failure handler, through JSON."""
-    if is_failure_handler:
-        return None if function.on_failure_handler is None else _annotated(function.on_failure_handler)
+    """Return what takes the output of a function, or of its handler `companion`, through JSON."""
+    if companion is not None:
+        return _annotated(companion)
     return converter_of(function.handler, function.output_type, serializer)
 
 

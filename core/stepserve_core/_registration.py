@@ -44,7 +44,7 @@ def serve_url(request_url: str, *, serve_origin: str | None, path: str | None) -
 
 
 def function_configs(functions: Iterable[Function[Any]], app_url: str) -> list[dict[str, Any]]:
-    """Return what is registered for `functions`, each failure handler after its function.
+    """Return what is registered for `functions`, each with its handlers of failures and cancellations.
 
     Raises:
         FunctionConfigInvalidError: there are none.
@@ -53,8 +53,7 @@ def function_configs(functions: Iterable[Function[Any]], app_url: str) -> list[d
     for function in functions:
         config = function.get_config(app_url)
         configs.append(config.main)
-        if config.on_failure is not None:
-            configs.append(config.on_failure)
+        configs += [companion for companion in (config.on_failure, config.on_cancel) if companion is not None]
     if not configs:
         raise FunctionConfigInvalidError("no functions found; pass the functions of this app to serve()")
     return configs

@@ -205,6 +205,8 @@ LONG = "x" * 256
         ({"trigger": loosely.TriggerCron(cron="* * * *")}, "trigger.cron must have five fields"),
         ({"trigger": loosely.TriggerCron(cron="* * * * * *")}, "trigger.cron must have five fields"),
         ({"trigger": loosely.TriggerCron(cron="@sometimes")}, "trigger.cron must"),
+        ({"trigger": loosely.TriggerCron(cron="TZ=Europe/Nowhere 0 9 * * *")}, "trigger.cron must name a time zone"),
+        ({"trigger": loosely.TriggerCron(cron="CRON_TZ= 0 9 * * *")}, "trigger.cron must name a time zone"),
         ({"trigger": loosely.TriggerCron(cron="a;b * * * *")}, "trigger.cron must have five fields"),
         ({"trigger": loosely.TriggerCron(cron="* * * * *", jitter="6m")}, "trigger.jitter must be at most 5m"),
         ({"trigger": loosely.TriggerCron(cron="* * * * *", jitter="x")}, "trigger.jitter 'x' is not a duration"),
@@ -433,3 +435,24 @@ def test_a_failure_handler_of_the_other_colour_is_refused(handler: Any, on_failu
         dev_client().create_function(fn_id="f", trigger=TRIGGER, on_failure=on_failure)(handler)
 
     assert message == str(caught.value)
+
+
+def test_a_handler_of_cancellations_is_registered_as_a_function_of_its_own() -> None:
+    function = define(name="Pay", on_cancel=lambda ctx: None)
+    config = function.get_config(URL)
+
+    assert config.on_failure is None
+    assert config.on_cancel is not None
+    trigger = {"event": "inngest/function.cancelled", "expression": "event.data.function_id == 'app-f'"}
+    assert ("app-f-cancel", "Pay (cancel)", [trigger]) == (
+        config.on_cancel["id"],
+        config.on_cancel["name"],
+        config.on_cancel["triggers"],
+    )
+
+
+def test_a_handler_of_cancellations_of_the_other_colour_is_refused() -> None:
+    async def asynchronous(ctx: object) -> None: ...
+
+    with pytest.raises(core.errors.Error, match="a non-async function cannot have an async on_cancel handler"):
+        define(on_cancel=asynchronous)

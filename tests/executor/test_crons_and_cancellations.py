@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from stepserve import Cancel, Function, Inngest
 from stepserve_core._protocol import Response
 from stepserve_core.executor.clock import VirtualClock
+from tests.core.calls import define
+from tests.core.colours import COLOURS, in_colour
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, reply, sleep
+from tests.executor.sdk_system import sdk_system
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +155,92 @@ async def test_the_answer_of_a_call_that_was_under_way_when_its_run_was_cancelle
         status, output = await system.outcome(await system.send("test/x"))
 
         assert ("Cancelled", "FunctionCancelled") == (status, output["name"])
+
+
+HOURLY_WITHIN_FIVE_MINUTES = [{"cron": "0 * * * *", "jitter": "5m"}]
+
+
+async def test_a_jitter_delays_each_tick_by_its_own_part_of_it(start: StartSystem) -> None:
+    clock = VirtualClock(1_699_999_200.0)  # 2023-11-14T22:00:00Z
+    async with start(Fn("f", say_when, HOURLY_WITHIN_FIVE_MINUTES), clock=clock) as system:
+        due = []
+        for _ in range(4):
+            moment = await system.executor.read(lambda tables: tables.queue.next_due())
+            assert moment is not None
+            due.append(moment)
+            await system.advance(moment - clock.now())
+        ticks = await system.events("inngest/scheduled.timer")
+
+    assert ["23:00:00Z", "00:00:00Z", "01:00:00Z", "02:00:00Z"] == [tick["id"][11:] for tick in ticks]
+    delays = [moment % 3600 for moment in due]
+    assert all(0 <= delay < 300 for delay in delays)
+    assert 4 == len(set(delays))
+
+
+async def test_a_restart_keeps_the_delay_of_a_tick(start: StartSystem) -> None:
+    due = []
+    for _ in range(2):
+        settings: dict[str, Any] = {"clock": VirtualClock(START), "database": None}
+        async with start(Fn("f", say_when, HOURLY_WITHIN_FIVE_MINUTES), **settings) as system:
+            due.append(await system.executor.read(lambda tables: tables.queue.next_due()))
+
+    assert due[0] == due[1]
+
+
+async def test_ticks_closer_than_their_jitter_are_not_lost(start: StartSystem) -> None:
+    every_minute = [{"cron": "* * * * *", "jitter": "5m"}]
+    async with start(Fn("f", say_when, every_minute), clock=VirtualClock(START)) as system:
+        for _ in range(70):
+            await system.advance(10)
+        ticks = await system.events("inngest/scheduled.timer")
+
+    minutes = [tick["id"][14:16] for tick in ticks]
+    assert [f"{minute:02d}" for minute in range(14, 14 + len(minutes))] == minutes
+    assert len(minutes) >= 6
+
+
+@pytest.mark.parametrize(("zone", "expected"), [("Europe/Berlin", "08:00:00Z"), ("Asia/Kolkata", "03:30:00Z")])
+async def test_a_schedule_follows_its_time_zone(start: StartSystem, zone: str, expected: str) -> None:
+    clock = VirtualClock(START)
+    async with start(Fn("f", say_when, [{"cron": f"TZ={zone} 0 9 * * *"}]), clock=clock) as system:
+        await system.advance(86_400)
+        (tick,) = await system.events("inngest/scheduled.timer")
+
+    assert expected == tick["id"][11:]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_cancelled_run_calls_the_handler_of_its_function_once(colour: str) -> None:
+    handled: list[Any] = []
+
+    async def sleepy(ctx: Any) -> Any:
+        await ctx.step.sleep("nap", "1h")
+
+    async def clean_up(ctx: Any) -> Any:
+        await ctx.step.run("note", lambda: handled.append(ctx.event.data))
+        return "cleaned"
+
+    def make(client: Inngest) -> list[Function[Any]]:
+        cancel = [Cancel(event="shop/stop", if_exp="async.data.n == event.data.n")]
+        return [define(client, colour, sleepy, cancel=cancel, on_cancel=in_colour(colour, clean_up))]
+
+    async with sdk_system(make) as system:
+        first = await system.send("shop/order", {"n": 1})
+        second = await system.send("shop/order", {"n": 2})
+        await system.idle()
+        await system.send("shop/stop", {"n": 1})
+        await system.idle()
+        (cancelled,) = await system.runs(first)
+        (running,) = await system.runs(second)
+        by_hand = await system.client.cancel_run(running["run_id"])
+        again = await system.client.cancel_run(running["run_id"])
+        await system.idle()
+        events = await system.events("inngest/function.cancelled")
+        outcomes = [await system.outcome(event["internal_id"]) for event in events]
+
+    assert (True, False) == (by_hand, again)
+    assert [("Completed", "cleaned")] * 2 == outcomes
+    assert [cancelled["run_id"], running["run_id"]] == [data["run_id"] for data in handled]
+    assert [("app-f", {"n": 1}), ("app-f", {"n": 2})] == [
+        (data["function_id"], data["event"]["data"]) for data in handled
+    ]

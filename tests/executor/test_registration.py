@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -91,16 +90,6 @@ async def test_an_app_that_expects_another_kind_of_server_is_refused(start: Star
         answer = await system.http.post("/fn/register", json=system.app.registration(), headers=headers)
 
         assert (400, "Expected server kind cloud, got dev") == (answer.status_code, answer.json()["error"])
-
-
-async def test_options_that_are_not_enforced_yet_are_named_in_the_log(
-    start: StartSystem, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        async with start(Fn("f", fine, [{"cron": "0 0 1 1 *", "jitter": "5s"}])):
-            named = [record.getMessage() for record in caplog.records]
-
-    assert ["function app-f: the option cron jitter is stored but not enforced by this version"] == named
 
 
 async def test_an_app_given_by_url_is_synced_and_a_failed_sync_is_repeated(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ Runs inside a transaction.
 
 from __future__ import annotations
 
+import hashlib
+
+from stepserve_core._durations import parse
 from stepserve_core.executor.internal_events import timer_tick
 from stepserve_core.executor.schedule import Cause, schedule
 from stepserve_core.executor.schedules import parse_schedule
@@ -43,7 +46,7 @@ def tick(scope: Scope, item: Claimed) -> None:
     event = timer_tick(cron, scheduled, scope.now)
     schedule(scope, function, Cause(event, scope.tables.events.add(event), cron))
     following = parse_schedule(cron).next_after(scheduled)
-    if following <= scope.now:
+    if following + _longest_delay(function, cron) <= scope.now:
         following = parse_schedule(cron).next_after(scope.now)
     _queue_tick(scope, function, cron, following)
 
@@ -54,10 +57,27 @@ def bring_forward(scope: Scope, function: Function) -> int:
     return sum(scope.tables.queue.bring_forward(item_id, scope.now) for item_id in pending)
 
 
-def _queue_tick(scope: Scope, function: Function, cron: str, at: float) -> None:
+def _queue_tick(scope: Scope, function: Function, cron: str, scheduled: float) -> None:
+    item_id = _tick_id(function, cron)
+    at = scheduled + delay_of(item_id, scheduled, _longest_delay(function, cron))
     # `priority` holds the scheduled moment: bringing a tick forward changes when it fires, not which tick it is.
-    item = QueueItem(_tick_id(function, cron), _KIND, "", function.id, at, priority=at, payload=cron.encode())
+    item = QueueItem(item_id, _KIND, "", function.id, at, priority=scheduled, payload=cron.encode())
     scope.tables.queue.add(item, scope.now)
+
+
+def delay_of(tick_id: str, scheduled: float, longest: float) -> float:
+    """Return the delay of a tick, from 0 to `longest` seconds: always the same one for the same tick."""
+    if not longest:
+        return 0.0
+    digest = hashlib.sha256(f"{tick_id}@{int(scheduled)}".encode()).digest()
+    return longest * (int.from_bytes(digest[:6], "big") / 2**48)
+
+
+def _longest_delay(function: Function, cron: str) -> float:
+    """Return the jitter of a schedule, in seconds."""
+    jitters = (trigger.jitter for trigger in function.config.triggers if trigger.cron == cron)
+    jitter = next(jitters, None)
+    return 0.0 if jitter is None else parse(jitter) / 1000
 
 
 def _scheduled_moment(item: Claimed) -> float:

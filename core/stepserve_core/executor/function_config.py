@@ -143,8 +143,3 @@ class FunctionConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
         retries = self.retries if configured is None or configured.attempts is None else configured.attempts
         retries = limits.DEFAULT_RETRIES if retries is None else retries
         return min(max(retries, 0), limits.MOST_RETRIES) + 1
-
-
-def options_not_enforced(config: FunctionConfig) -> list[str]:
-    """Name the options of a function that are stored and checked, but that this executor does not act upon yet."""
-    return ["cron jitter"] if any(trigger.jitter for trigger in config.triggers) else []

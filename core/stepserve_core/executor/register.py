@@ -11,7 +11,6 @@ import msgspec
 
 from stepserve_core.executor import ids
 from stepserve_core.executor.crons import seed_ticks
-from stepserve_core.executor.function_config import options_not_enforced
 from stepserve_core.executor.functions import Registration
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
@@ -58,8 +57,6 @@ def _store_functions(scope: Scope, app_id: str, registration: Registration) -> R
     for config in registration.functions:
         kept.append(ids.function_id(app_id, config.id))
         scope.tables.apps.put_function(kept[-1], app_id, config)
-        for option in options_not_enforced(config):
-            _log.warning("function %s: the option %s is stored but not enforced by this version", config.id, option)
     gone = scope.tables.apps.archive_others(app_id, kept, scope.now)
     registry = Registry(scope.tables.apps.functions())
     for function_id in (*kept, *gone):
