@@ -32,10 +32,10 @@ from stepserve_core._opcodes import Op, Opcode
 from stepserve_core._outputs import converter_of_function
 from stepserve_core._protocol import Call, CallContext, Request
 from stepserve_core._runtime import Runtime
-from stepserve_core._send import EventSender
 from stepserve_core._serialize import UNSET, encode_output
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step import Step, StepSync
+from stepserve_core._step_context import set_step_context
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -69,6 +69,10 @@ class ServedCall:
         self._logger = ReplayLogger(client.logger, partial(_describe, client.app_id, function_id, call.ctx))
         self._renderer = Renderer(client, function, call.ctx)
         self._timing: list[str] = []
+        self.returned: object = UNSET
+        """What the function returned, before anything was made of it."""
+        self.outcome = Outcome()
+        """How it ended, after middleware."""
 
     async def answer(self) -> Answer:
         """Serve the call."""
@@ -88,17 +92,18 @@ class ServedCall:
                 outcome = await self._transform(self._middleware, outcome)
             answer = self._renderer.render(outcome)
         except Exception as error:
-            answer = self._renderer.render_error(error)
+            outcome, answer = Outcome(error=error), self._renderer.render_error(error)
         if self._middleware is not None:
             try:
                 await self._middleware.run("before_response")
             except Exception as error:
-                answer = self._renderer.render_error(error)
+                outcome, answer = Outcome(error=error), self._renderer.render_error(error)
+        self.outcome = outcome
         return Answer(answer.status, answer.body, answer.headers, self._timing)
 
     def _context(self, run: Run) -> Context | ContextSync:
         ctx, client, header = self._call.ctx, self._client, self._request.headers.get
-        sender = EventSender(client, self._runtime, self._middleware)
+        sender = client.make_sender(self._runtime, self._middleware)
         events = Events(self._call)
         job_id, request_id = header(_protocol.JOB_ID) or None, header(_protocol.REQUEST_ID) or None
         logger: Any = self._logger
@@ -123,7 +128,9 @@ class ServedCall:
         try:
             if run.new_code_due:
                 await run.start_new_code()
-            output = await self._timed("function", self._runtime.execute(run, self._handler(), context))
+            with set_step_context(context.step):
+                output = await self._timed("function", self._runtime.execute(run, self._handler(), context))
+            self.returned = output
             run.check_ended()
         except Interrupt as interrupt:
             return Outcome(reports=interrupt.reports)

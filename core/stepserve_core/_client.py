@@ -245,7 +245,11 @@ class Inngest(ServerCalls):
         if self.middleware and not skip_middleware:
             manager = MiddlewareManager(self, None, runtime)
             manager.add(self.middleware)
-        return await EventSender(self, runtime, manager).send(events)
+        return await self.make_sender(runtime, manager).send(events)
+
+    def make_sender(self, runtime: Runtime, middleware: MiddlewareManager | None) -> EventSender:
+        """Return what sends events for one request; clients for tests have another."""
+        return EventSender(self, runtime, middleware)
 
 
 def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[Trigger]:

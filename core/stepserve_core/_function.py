@@ -184,6 +184,11 @@ class Function(Generic[T_co]):
         return self._options.name or self._options.fn_id
 
     @property
+    def retries(self) -> int | None:
+        """How often a failed step is tried again; None for the server's default, 4."""
+        return self._options.retries
+
+    @property
     def on_failure_handler(self) -> Handler | None:
         """What is called when a run fails for good."""
         return self._options.on_failure

@@ -5,7 +5,8 @@ A hook may be `def` or `async def`; an async one cannot serve a sync function, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,8 +17,6 @@ from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import UNSET
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from stepserve_core._client import Inngest
     from stepserve_core._context import Context, ContextSync
     from stepserve_core._event import Event
@@ -77,8 +76,21 @@ class StepMemos:
         return self._memos.pop(hashed_id, UNSET)
 
 
+class _Nothing:
+    """What the hooks of the base return: an override of either colour may call its super(), and await it or not."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+_NOTHING = _Nothing()
+
+
 class Middleware:
     """Base of middleware; override the hooks you need, `def` or `async def`.
+
+    Hooks return nothing. Those of this class are typed to return anything, because an override may call and await them.
 
     One instance is made for each request. `raw_request` is the framework's request object, or None while
     events are sent outside of a request.
@@ -88,34 +100,40 @@ class Middleware:
         self.client = client
         self.raw_request = raw_request
 
-    def transform_input(
-        self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos
-    ) -> Awaitable[None] | None:
+    def transform_input(self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos) -> Any:
         """See, and change, what the function is given. First."""
+        return _NOTHING
 
-    def before_execution(self) -> Awaitable[None] | None:
+    def before_execution(self) -> Any:
         """Take note that the function has passed its memos and does something new."""
+        return _NOTHING
 
-    def before_send_events(self, events: list[Event]) -> Awaitable[None] | None:
+    def before_send_events(self, events: list[Event]) -> Any:
         """See, and change, events before they are sent."""
+        return _NOTHING
 
-    def after_send_events(self, result: SendEventsResult) -> Awaitable[None] | None:
+    def after_send_events(self, result: SendEventsResult) -> Any:
         """See what came of sending events."""
+        return _NOTHING
 
-    def after_execution(self) -> Awaitable[None] | None:
+    def after_execution(self) -> Any:
         """Take note that the function ended or has something to report; not if it raised."""
+        return _NOTHING
 
-    def before_report(self, steps: list[TransformOutputStepInfo]) -> Awaitable[None] | None:
+    def before_report(self, steps: list[TransformOutputStepInfo]) -> Any:
         """See every step that is about to be reported, also those of a parallel group, and change its `opts` in place.
 
         The official SDK has no such hook: there, steps that are reported together pass middleware by.
         """
+        return _NOTHING
 
-    def transform_output(self, result: TransformOutputResult) -> Awaitable[None] | None:
+    def transform_output(self, result: TransformOutputResult) -> Any:
         """See, and change, the output or error of the function or of the step that was executed."""
+        return _NOTHING
 
-    def before_response(self) -> Awaitable[None] | None:
+    def before_response(self) -> Any:
         """Do something last."""
+        return _NOTHING
 
 
 class MiddlewareSync(Middleware):
@@ -156,5 +174,12 @@ class MiddlewareManager:
 
     async def _call(self, one: Middleware, hook: str, *args: object) -> None:
         method = getattr(one, hook, None)  # middleware written for the official SDK lacks the hooks that are ours
-        if method is not None:
-            await self._runtime.call(method, *args)
+        if method is None:
+            return
+
+        @functools.wraps(method)  # errors name it
+        def call(*args: object) -> Any:
+            result = method(*args)
+            return None if result is _NOTHING else result
+
+        await self._runtime.call(call, *args)

@@ -574,3 +574,26 @@ def test_a_hook_before_sending_may_stop_it(colour: str) -> None:
 
 def test_the_event_of_the_test_is_not_changed_by_others() -> None:
     assert {"n": 1} == EVENT["data"]
+
+
+@pytest.mark.parametrize("base", [core.Middleware, core.MiddlewareSync])
+def test_a_hook_may_call_that_of_its_base(colour: str, base: type[core.Middleware]) -> None:
+    seen: list[str] = []
+
+    class Plain(base):  # type: ignore[valid-type,misc] # both bases
+        def before_response(self) -> Any:
+            seen.append("def")
+            return super().before_response()
+
+    class Waiting(base):  # type: ignore[valid-type,misc] # both bases
+        async def before_response(self) -> None:
+            seen.append("async def")
+            await super().before_response()
+
+    async def body(ctx: Any) -> object:
+        del ctx
+        return None
+
+    middleware = [Plain] if colour == "sync" else [Plain, Waiting]
+    assert 200 == call(colour, body, client=dev_client(middleware=middleware)).status
+    assert (["def"] if colour == "sync" else ["def", "async def"]) == seen

@@ -1,0 +1,11 @@
+"""xAI's models."""
+
+from __future__ import annotations
+
+from stepserve.experimental.ai.base import ProviderAdapter
+
+
+class Adapter(ProviderAdapter):
+    """Reaches a model of xAI. For the arguments see `ProviderAdapter`."""
+
+    default_base_url = "https://api.x.ai/v1"

@@ -1,0 +1,25 @@
+"""A client that sends nothing."""
+
+from __future__ import annotations
+
+import stepserve_core
+from stepserve_core._event import Event
+from stepserve_core._middleware import MiddlewareManager
+from stepserve_core._runtime import Runtime
+from stepserve_core._send import EventSender, encode_events
+
+EVENT_ID = "0" * 26
+
+
+class _Sender(EventSender):
+    async def _deliver(self, events: list[Event]) -> list[str]:
+        encode_events(events)  # what could not be sent fails here too
+        return [EVENT_ID for _ in events]
+
+
+class Inngest(stepserve_core.Inngest):
+    """A client for tests. Sending checks the events, calls middleware and returns an id for each; nothing is sent."""
+
+    def make_sender(self, runtime: Runtime, middleware: MiddlewareManager | None) -> EventSender:
+        """Return what sends events for one request; here it does not."""
+        return _Sender(self, runtime, middleware)
