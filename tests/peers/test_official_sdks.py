@@ -125,6 +125,14 @@ async def test_a_run_gets_the_event_that_it_waits_for_or_none(start: Start) -> N
     assert ("Completed", {"found": "right", "none": None}) == outcome
 
 
+async def test_events_come_in_batches(start: Start) -> None:
+    async with start() as system:
+        events = [await system.send("peer/batched", {"number": number}) for number in range(3)]
+        outcomes = {str(await system.outcome(event)) for event in events}
+
+    assert {str(("Completed", [0, 1, 2]))} == outcomes
+
+
 async def test_a_run_is_cancelled_by_an_event(start: Start) -> None:
     async with start() as system:
         event_id = await system.send("peer/cancelled", {"key": 7})

@@ -14,6 +14,7 @@ from stepserve_core.executor import limits
 from stepserve_core.executor.decisions import RunFacts, Work
 
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
+ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
 _STATE_IN_BODY = limits.CALL_BODY - 1024
 
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     Node = Tree[Token]
 
-_VARIABLES = ("event", "async")
+VARIABLES = ("event", "async")
+SEARCH_VARIABLES = ("event", "output", "error")
+"""What searches of runs know (executor.md 13.5); their values are the parts of `awaited`."""
 _KNOWN_FUNCTIONS = ", ".join((*FUNCTIONS, "has"))
 _KNOWN_METHODS = ", ".join((*METHODS, *evaluators.MACRO_NAMES))
 
@@ -50,13 +52,13 @@ class Program(NamedTuple):
     event_paths: Sequence[EventPath]
 
 
-def compile_program(text: str) -> Program:
-    """Compile `text`.
+def compile_program(text: str, variables: Sequence[str] = VARIABLES) -> Program:
+    """Compile `text`, which may name `variables`.
 
     Raises:
         ExpressionInvalidError: not an expression; the message says where and what is allowed.
     """
-    compiler = _Compiler()
+    compiler = _Compiler(variables)
     evaluate = compiler.compile(parse(text))
     return Program(evaluate, compiler.locals_count, tuple(compiler.event_paths))
 
@@ -64,7 +66,8 @@ def compile_program(text: str) -> Program:
 class _Compiler:
     """One walk over one tree."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Sequence[str]) -> None:
+        self._variables = variables
         self.locals_count = 0
         self.event_paths: list[EventPath] = []
         self._local_slots: dict[str, int] = {}
@@ -112,11 +115,11 @@ class _Compiler:
 
     def _name(self, node: Node) -> Evaluator:
         name = str(_token(node))
-        if name not in self._local_slots and name not in _VARIABLES:
+        if name not in self._local_slots and name not in self._variables:
             if name in TYPE_NAMES:
                 return evaluators.constant(TYPE_NAMES[name])
             raise ExpressionInvalidError(
-                f"unknown variable {name!r} {position_of(node)}; expressions know {' and '.join(_VARIABLES)}"
+                f"unknown variable {name!r} {position_of(node)}; expressions know {' and '.join(self._variables)}"
                 ", and text stands in quotes"
             )
         return self._path(name, [])
@@ -124,7 +127,9 @@ class _Compiler:
     def _path(self, name: str, keys: list[Any]) -> Evaluator:
         if name in self._local_slots:
             return evaluators.local_path(self._local_slots[name], keys)
-        return evaluators.event_path(keys) if name == "event" else evaluators.awaited_path(keys)
+        if name == "event":
+            return evaluators.event_path(keys)
+        return evaluators.awaited_path(keys if name == "async" else [name, *keys])
 
     def _member(self, node: Node) -> Evaluator:
         first, suffixes = _child(node), _children(node)[1:]
@@ -139,7 +144,7 @@ class _Compiler:
 
     def _constant_path(self, first: Node, suffixes: Sequence[Node]) -> tuple[Evaluator | None, int]:
         """Compile a variable and the constant keys after it in one piece; also say how many keys these are."""
-        if first.data != "name" or (name := str(_token(first))) not in (*self._local_slots, *_VARIABLES):
+        if first.data != "name" or (name := str(_token(first))) not in (*self._local_slots, *self._variables):
             return None, 0
         keys = list[Any]()
         for suffix in suffixes:

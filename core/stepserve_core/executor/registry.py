@@ -26,6 +26,10 @@ class Registry:
         """Return the functions that are not archived, by slug."""
         return list(self._by_slug.values())
 
+    def all(self) -> list[Function]:
+        """Return every function, archived ones too."""
+        return list(self._by_id.values())
+
     def get(self, function_id: str) -> Function | None:
         """Return a function by its id, archived or not."""
         return self._by_id.get(function_id)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from stepserve_core.executor import fragments, ids
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, require_key
-from stepserve_core.executor.calls import ACCOUNT_ID
+from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.moments import parse_date, to_rfc3339
@@ -20,7 +20,6 @@ from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.timeline import build_steps
 
-ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
 _WINDOW = datetime.timedelta(hours=1).total_seconds()
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 20, 51
 

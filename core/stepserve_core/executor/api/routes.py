@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepserve_core import _protocol
 from stepserve_core.executor.api import apps, cancellations, intake, reads, signals
 from stepserve_core.executor.api.http import Access, HttpError, error_response
+from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.executor import Executor
 
 ROUTES = [
@@ -35,6 +36,7 @@ ROUTES = [
     Route("/v1/cancellations/{id}", cancellations.remove, methods=["DELETE"]),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
+    *V2_ROUTES,
 ]
 
 

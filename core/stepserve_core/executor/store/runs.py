@@ -67,11 +67,11 @@ class OpenRun(msgspec.Struct, frozen=True):
     event_seq: int
 
 
-_ROW = (
-    "SELECT r.id, r.function_id, r.function_version, r.status, e.internal_id, e.name, r.queued_at, r.started_at,"
-    " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id, r.skip_reason,"
-    " r.skip_existing_run_id FROM runs r JOIN events e ON e.seq = r.event_seq"
+ROW_COLUMNS = (
+    "r.id, r.function_id, r.function_version, r.status, e.internal_id, e.name, r.queued_at, r.started_at,"
+    " r.ended_at, r.output, r.cron, r.batch_id, r.original_run_id, r.skip_reason, r.skip_existing_run_id"
 )
+_ROW = f"SELECT {ROW_COLUMNS} FROM runs r JOIN events e ON e.seq = r.event_seq"
 _FACTS = (
     "r.id, r.function_id, r.event_seq, r.rank, r.request_version, r.force_plan, r.step_count, r.state_size,"
     " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL"
@@ -152,7 +152,7 @@ class Runs:
     def get(self, run_id: str) -> RunRow | None:
         """Return a run."""
         row = self._execute(f"{_ROW} WHERE r.id = ?", (run_id,)).fetchone()
-        return None if row is None else _to_row(row)
+        return None if row is None else to_row(row)
 
     def of_event(self, internal_id: str) -> list[RunRow]:
         """Return the runs that an event started, the oldest first."""
@@ -162,7 +162,7 @@ class Runs:
             " WHERE m.internal_id = :id) ORDER BY r.id",
             {"id": internal_id},
         )
-        return [_to_row(row) for row in rows]
+        return [to_row(row) for row in rows]
 
     def open_between(self, function_id: str, after: str, before: str, limit: int) -> tuple[str | None, list[OpenRun]]:
         """Look at the next `limit` runs, of any function, whose ids lie between `after` and `before`.
@@ -178,8 +178,12 @@ class Runs:
 
     def is_reserved(self, key: str, now: float) -> bool:
         """Say whether a run has an idempotency key."""
-        row = self._execute("SELECT 1 FROM idempotency WHERE key = ? AND expires_at > ?", (key, now)).fetchone()
-        return row is not None
+        return self.holder(key, now) is not None
+
+    def holder(self, key: str, now: float) -> str | None:
+        """Return the run that has an idempotency key."""
+        row = self._execute("SELECT run_id FROM idempotency WHERE key = ? AND expires_at > ?", (key, now)).fetchone()
+        return None if row is None else row[0]
 
     def reserve(self, key: str, run_id: str, now: float, expires_at: float) -> bool:
         """Take an idempotency key for a run. Return False where another run has it (executor.md 2.4)."""
@@ -206,5 +210,6 @@ def _to_facts(row: tuple[object, ...]) -> RunFacts:
     return RunFacts(*values)  # type: ignore[arg-type]  # columns of the schema have these types
 
 
-def _to_row(row: tuple[object, ...]) -> RunRow:
+def to_row(row: tuple[object, ...]) -> RunRow:
+    """Return the run of a row of `ROW_COLUMNS`."""
     return RunRow(*row)  # type: ignore[arg-type]  # as above

@@ -11,6 +11,7 @@ from stepserve_core.executor.store.events import Events
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
 from stepserve_core.executor.store.rates import Rates
+from stepserve_core.executor.store.run_pages import RunPages
 from stepserve_core.executor.store.runs import Runs
 from stepserve_core.executor.store.singletons import Singletons
 from stepserve_core.executor.store.slots import Slots
@@ -28,6 +29,7 @@ class Tables:
         self.pauses = Pauses(connection)
         self.queue = Queue(connection)
         self.rates = Rates(connection)
+        self.run_pages = RunPages(connection)
         self.runs = Runs(connection)
         self.singletons = Singletons(connection)
         self.slots = Slots(connection)
