@@ -72,8 +72,8 @@ class Discovery:
         self._output: Any = None
         self._is_leaving = False
         self._has_ended = False
-        # The function runs alone as long as it has neither waited nor made a task.
-        self._is_alone = True
+        self.is_alone = True
+        """Whether the function has neither waited nor made a task so far."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[_Parked] = []
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -127,7 +127,11 @@ class Discovery:
         self._end.set_result(None)
 
     def _note_company(self) -> None:
-        self._is_alone = False
+        self.is_alone = False
+
+    def is_seen_by_others(self) -> bool:
+        """Say whether tasks other than the function's own use steps, and may look at who comes first."""
+        return self.order is not None or asyncio.current_task(self.loop) is not self.main
 
     async def wait_for_turn(self, hashed: str) -> None:
         """Wait until the memo of `hashed` may be seen; from now on, all memos are released in order."""
@@ -146,7 +150,7 @@ class Discovery:
         """Park until it is decided what becomes of `found`."""
         self._check_open(found.step_id)
         target = self._run.target
-        if not self._acting and (target == found.hashed or (target is None and self._is_alone)):
+        if not self._acting and (target == found.hashed or (target is None and self.is_alone)):
             self._acting = True
             return self._run.alone(found)
         return await self._park([found], is_group=False)

@@ -7,6 +7,7 @@ so `run_sync` drives the same coroutines with one `send(None)`.
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import os
 import threading
@@ -149,22 +150,20 @@ class AsyncRuntime:
 
         await asyncio.sleep(seconds)
 
-    async def execute(self, run: Run, body: Callable[..., Any], context: object) -> Any:
+    def execute(self, run: Run, body: Callable[..., Any], context: object) -> Coroutine[Any, Any, Any]:
         """Run a user's function in a task of its own, until it ends or has something to report."""
-        from stepserve_core._parallel import Discovery  # noqa: PLC0415
+        self.discovery = _discovery_class()(run)
+        return self.discovery.execute(body, context)
 
-        self.discovery = Discovery(run)
-        return await self.discovery.execute(body, context)
-
-    async def choose(self, run: Run, found: Found) -> Verdict:
+    def choose(self, run: Run, found: Found) -> Coroutine[Any, Any, Verdict]:
         """Wait until it is clear what else the function reaches."""
         del run
-        return await self.discovery.choose(found)
+        return self.discovery.choose(found)
 
-    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
-        """Report, and wait here to be cancelled."""
+    def finish(self, run: Run, reports: list[Report]) -> Coroutine[Any, Any, NoReturn]:
+        """Report, and leave the function."""
         del run
-        await self.discovery.finish(reports)
+        return self.discovery.finish(reports)
 
     async def fail(self, run: Run, error: Exception) -> NoReturn:
         """End the function with an error."""
@@ -185,6 +184,13 @@ class AsyncRuntime:
     def owner(self) -> object:
         """Return the running task."""
         return self.discovery.current_task(self.discovery.loop)
+
+
+@functools.cache
+def _discovery_class() -> type[Discovery]:
+    from stepserve_core._parallel import Discovery  # noqa: PLC0415 - sync programs do not pay for importing asyncio
+
+    return Discovery
 
 
 Runtime = SyncRuntime | AsyncRuntime

@@ -270,7 +270,7 @@ class Step(_Steps, ExtraSteps):
     ) -> Any:
         run = self._run
         discovery = self._runtime.discovery
-        if discovery.order is not None or discovery.current_task(discovery.loop) is not discovery.main:
+        if not discovery.is_alone and discovery.is_seen_by_others():
             await discovery.wait_for_turn(hashed)
         value = run.recall(hashed)
         if run.new_code_due:
