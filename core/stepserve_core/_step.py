@@ -152,6 +152,7 @@ class Step(_Steps, ExtraSteps):
         super().__init__(run, client, sender)
         assert isinstance(run.runtime, AsyncRuntime)
         self._runtime = run.runtime
+        self._ask_to_run = self._asks.run  # looked up once, and not for each of many memos
 
     @property
     def ai(self) -> AI:
@@ -196,8 +197,8 @@ class Step(_Steps, ExtraSteps):
         read = None if converter is None else reader(converter, step_id)
         args = (handler, handler_args, converter)
         if hashed in run.memos:
-            return self._recall(step_id, hashed, index, read, self._asks.run, args)
-        return self._name(step_id, self._act(step_id, hashed, index, self._asks.run, args))
+            return self._recall(step_id, hashed, index, read, self._ask_to_run, args)
+        return self._name(step_id, self._act(step_id, hashed, index, self._ask_to_run, args))
 
     def invoke(
         self,
