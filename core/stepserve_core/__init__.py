@@ -18,9 +18,11 @@ from stepserve_core._config import (
     Throttle,
     Timeouts,
     TriggerCron,
+    TriggerDeferred,
     TriggerEvent,
 )
 from stepserve_core._context import Context, ContextSync
+from stepserve_core._defer import Deferred
 from stepserve_core._dependencies import providing
 from stepserve_core._event import Event
 from stepserve_core._fetch import FetchResponse, fetch_transport
@@ -53,6 +55,7 @@ __all__ = [
     "Context",
     "ContextSync",
     "Debounce",
+    "Deferred",
     "Event",
     "FetchResponse",
     "Function",
@@ -82,6 +85,7 @@ __all__ = [
     "TransformOutputResult",
     "TransformOutputStepInfo",
     "TriggerCron",
+    "TriggerDeferred",
     "TriggerEvent",
     "__version__",
     "errors",

@@ -9,7 +9,7 @@ import msgspec
 
 from stepserve_core import _durations, _failure, _protocol
 from stepserve_core._found import Report
-from stepserve_core._opcodes import Op, Opcode
+from stepserve_core._opcodes import Op, Opcode, Userland, hash_step_id
 from stepserve_core._protocol import CallContext
 from stepserve_core._serialize import UNSET, encode_output, encode_wire
 from stepserve_core.errors import RetryAfterError, is_quiet, is_retriable
@@ -45,19 +45,22 @@ class Renderer:
         self._function = function
         self._ctx = ctx
 
-    def render(self, outcome: Outcome) -> Answer:
-        """Return the answer to how the function ended.
+    def render(self, outcome: Outcome, lazy: Sequence[Op] = ()) -> Answer:
+        """Return the answer to how the function ended. `lazy` ops go out with it, unless it is an error.
 
         Raises:
             OutputUnserializableError: JSON cannot carry an output; the message says whose, and where in it.
         """
         if outcome.reports is not None:
-            return self._render_reports(outcome.reports)
+            return self._render_reports(outcome.reports, lazy)
         if outcome.error is not None:
             return self.render_error(outcome.error)
-        return Answer(200, encode_output(outcome.output, f"function {self._function.local_id!r}"), {})
+        output = encode_output(outcome.output, f"function {self._function.local_id!r}")
+        if not lazy:
+            return Answer(200, output, {})
+        return Answer(206, encode_wire([*lazy, _run_complete(output)]), {})
 
-    def _render_reports(self, reports: list[Report]) -> Answer:
+    def _render_reports(self, reports: list[Report], lazy: Sequence[Op]) -> Answer:
         headers: dict[str, str] = {}
         ops: list[Op] = []
         for report in reports:
@@ -72,7 +75,7 @@ class Renderer:
             elif op.opts:
                 op.opts = msgspec.Raw(encode_output(op.opts, f"the data given to step {op.display_name!r}"))
             ops.append(op)
-        return Answer(206, encode_wire(ops), headers)
+        return Answer(206, encode_wire([*ops, *lazy]), headers)
 
     def render_error(self, error: Exception) -> Answer:
         """Return the answer to an error of the function as a whole (5.5, 5.8)."""
@@ -96,3 +99,12 @@ class Renderer:
                 error,
                 exc_info=error,
             )
+
+
+def _run_complete(output: bytes) -> Op:
+    """Return the op that ends the run: what a 200 does where other ops have to be told too (5.6)."""
+    name = "complete"  # so that the id is that of other SDKs (6.1)
+    opcode = Opcode.RUN_COMPLETE.value
+    op = Op(display_name=name, id=hash_step_id(name), name=name, op=opcode, opts=None, userland=Userland(name, None))
+    op.data = msgspec.Raw(output)
+    return op

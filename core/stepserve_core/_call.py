@@ -16,6 +16,7 @@ from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._conversion import Converter
+from stepserve_core._defer import Defers
 from stepserve_core._engine import Run, executing_step
 from stepserve_core._found import Report
 from stepserve_core._group import Group, GroupSync
@@ -73,6 +74,7 @@ class ServedCall:
         """What the function returned, before anything was made of it."""
         self.outcome = Outcome()
         """How it ended, after middleware."""
+        self._defers: Defers | None = None
 
     async def answer(self) -> Answer:
         """Serve the call."""
@@ -90,7 +92,7 @@ class ServedCall:
         try:
             if self._middleware is not None:
                 outcome = await self._transform(self._middleware, outcome)
-            answer = self._renderer.render(outcome)
+            answer = self._renderer.render(outcome, self._defers.ops if self._defers is not None else ())
         except Exception as error:
             outcome, answer = Outcome(error=error), self._renderer.render_error(error)
         if self._middleware is not None:
@@ -151,7 +153,7 @@ class ServedCall:
 
     def _make_run(self, memos: dict[str, Any]) -> Run:
         ctx = self._call.ctx
-        return Run(
+        run = Run(
             self._runtime,
             memos,
             finished=self._call.finished,
@@ -160,6 +162,13 @@ class ServedCall:
             last_attempt=self._is_last_attempt(),
             on_new_code=self._new_code,
         )
+        run.open_defers = self._open_defers
+        return run
+
+    def _open_defers(self) -> Defers:
+        if self._defers is None:
+            self._defers = Defers(self._client.app_id, self._call.defers)
+        return self._defers
 
     def _is_last_attempt(self) -> bool:
         ctx = self._call.ctx

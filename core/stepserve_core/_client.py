@@ -20,6 +20,7 @@ from stepserve_core._config import (
     Timeouts,
     Trigger,
     TriggerCron,
+    TriggerDeferred,
     TriggerEvent,
 )
 from stepserve_core._context import Context, ContextSync
@@ -253,7 +254,7 @@ class Inngest(ServerCalls):
 
 
 def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[Trigger]:
-    if isinstance(trigger, (TriggerCron, TriggerEvent)):
+    if isinstance(trigger, (TriggerCron, TriggerDeferred, TriggerEvent)):
         return [trigger]
     # Whoever passes text or None is told what a trigger is when the options are checked.
     return list(trigger) if isinstance(trigger, (list, tuple)) else [trigger]  # type: ignore[list-item]

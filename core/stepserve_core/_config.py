@@ -24,6 +24,9 @@ class Problem(NamedTuple):
     is_type: bool = False
 
 
+DEFERRED = "inngest/deferred.schedule"
+"""The event with which the server starts deferred functions."""
+
 _SECOND, _DAY = 1_000, 86_400_000
 _CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) ")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
@@ -244,7 +247,15 @@ class TriggerEvent(Option, kw_only=True):
         yield from _texts(self, "expression")
 
 
-Trigger = TriggerCron | TriggerEvent
+class TriggerDeferred(Option, kw_only=True):
+    """Start where another function defers this one with `step.defer` (13.6)."""
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form; the function adds its id."""
+        return {"event": DEFERRED}
+
+
+Trigger = TriggerCron | TriggerDeferred | TriggerEvent
 
 
 def strip_nulls(value: Any) -> Any:

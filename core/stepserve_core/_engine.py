@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepserve_core._colour import RunRuntime, Verdict, is_awaitable
 from stepserve_core._failure import sole_cause
@@ -30,6 +30,9 @@ from stepserve_core.errors import (
     StepOutsideFunctionError,
     StepUnexpectedError,
 )
+
+if TYPE_CHECKING:
+    from stepserve_core._defer import Defers
 
 
 class Branch:
@@ -95,6 +98,8 @@ class Run:
         self._uses: dict[str, int] = {}
         self._last_failure: StepError | None = None
         self.edited_input: dict[str, list[object]] = {}
+        self.open_defers: Callable[[], Defers] | None = None
+        """Gives what the function defers (13.6); the engine has no part in it."""
 
     def identify(self, step_id: str) -> tuple[str, int | None]:
         """Count a use of `step_id`; return its hashed id and the index of the repeat (6.1).

@@ -6,19 +6,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepserve_core._asks import Asks, Read
+from stepserve_core._defer import Deferred
 from stepserve_core._durations import Duration
 from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
 from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
+if TYPE_CHECKING:
+    from stepserve_core._engine import Run
+    from stepserve_core._function import Function
 
-class ExtraStepsSync:
-    """More steps of a `def` function."""
 
+class _Calls:
+    """What is no step: it happens in place, is not awaited, and is the same in both colours."""
+
+    _run: Run
     _asks: Asks
+
+    def defer(
+        self, defer_id: str, *, function: Function[Any] | str, data: Mapping[str, object] | None = None
+    ) -> Deferred:
+        """Start another function when this run has ended, however it ended; it is no step and is not awaited.
+
+        Args:
+            defer_id: names the defer within the run.
+            function: a function of this app, or the full id of one ("app-function"). It needs `TriggerDeferred()`.
+            data: the data of its event. At most 20 defers and 4 MiB in a run; what is more, the server drops.
+
+        The server learns of it with the next step, or with the result of the function.
+
+        Raises:
+            UnsupportedByServerError: the server knows no defers.
+        """
+        assert self._run.open_defers is not None
+        return self._run.open_defers().add(defer_id, function, data)
+
+
+class ExtraStepsSync(_Calls):
+    """More steps of a `def` function."""
 
     def fetch(
         self,
@@ -57,10 +85,8 @@ class ExtraStepsSync:
         raise NotImplementedError  # `StepSync` has it
 
 
-class ExtraSteps:
-    """More steps of an `async def` function; every one must be awaited."""
-
-    _asks: Asks
+class ExtraSteps(_Calls):
+    """More steps of an `async def` function; every one but `defer` must be awaited."""
 
     def fetch(
         self,

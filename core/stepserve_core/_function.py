@@ -21,6 +21,7 @@ from stepserve_core._config import (
     Timeouts,
     Trigger,
     TriggerCron,
+    TriggerDeferred,
     TriggerEvent,
     strip_nulls,
 )
@@ -76,7 +77,7 @@ class FunctionOptions(NamedTuple):
         if len(self.triggers) > 10:
             yield f"trigger: at most 10, not {len(self.triggers)}"
         for trigger in self.triggers:
-            if not isinstance(trigger, (TriggerCron, TriggerEvent)):
+            if not isinstance(trigger, (TriggerCron, TriggerDeferred, TriggerEvent)):
                 yield f"trigger: must be TriggerEvent(event=…) or TriggerCron(cron=…), not {type(trigger).__name__}"
             else:
                 yield from (f"trigger.{problem.field} {problem.text}" for problem in trigger.problems())
@@ -234,7 +235,7 @@ class Function(Generic[T_co]):
         config = {
             "id": self.id,
             "name": self.name,
-            "triggers": [trigger.wire() for trigger in options.triggers],
+            "triggers": [self._trigger_config(trigger) for trigger in options.triggers],
             "steps": _steps(app_url, self.id, options.retries),
             "batchEvents": _wire(options.batch_events),
             "cancel": None if options.cancel is None else [_wire(entry) for entry in options.cancel],
@@ -248,6 +249,12 @@ class Function(Generic[T_co]):
             "timeouts": _wire(options.timeouts),
         }
         return cast("dict[str, Any]", strip_nulls(config))
+
+    def _trigger_config(self, trigger: Trigger) -> dict[str, Any]:
+        config = trigger.wire()
+        if isinstance(trigger, TriggerDeferred):
+            config["expression"] = f"event.data._inngest.fn_slug == '{self.id}'"
+        return config
 
     def _companion_config(self, app_url: str, companion_id: str | None, what: str, event: str) -> dict[str, Any] | None:
         """Return the registration of a function that is started by what happens to runs of this one."""

@@ -13,9 +13,12 @@ class Opcode(enum.Enum):
     """What a step asks of the server."""
 
     AI_GATEWAY = "AIGateway"
+    DEFER_ABORT = "DeferAbort"
+    DEFER_ADD = "DeferAdd"
     GATEWAY = "Gateway"
     INVOKE_FUNCTION = "InvokeFunction"
     PLANNED = "StepPlanned"
+    RUN_COMPLETE = "RunComplete"
     SLEEP = "Sleep"
     STEP_ERROR = "StepError"
     STEP_FAILED = "StepFailed"

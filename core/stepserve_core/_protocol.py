@@ -128,6 +128,8 @@ class Call(msgspec.Struct):
     steps: dict[str, Any]
     use_api: bool
     events: list[msgspec.Raw] | None = None
+    defers: msgspec.Raw = msgspec.Raw(b"")
+    """What the run has deferred, undecoded; empty where the server sends no such thing."""
 
     def finished(self) -> list[str]:
         """Return the hashed ids of finished steps, in the order in which they finished.

@@ -27,6 +27,7 @@
     ├── StateUnavailableError          a run's state could not be fetched
     ├── ServerAPIError                 the server's REST API refused a request, does not know it, or was not reached
     ├── DecryptionError                something was encrypted with another key
+    ├── UnsupportedByServerError       the server lacks something that the function uses; never retried
     ├── AsyncUnsupportedError          something async was reached from a sync function
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
@@ -233,6 +234,13 @@ class DecryptionError(Error):
     """Something was encrypted with a key that is not configured, or was damaged."""
 
     code = "decryption_failed"
+
+
+class UnsupportedByServerError(Error):
+    """The server lacks something that the function uses. It would be so at the next attempt too: not retried."""
+
+    code = "unsupported_by_server"
+    is_retriable = False
 
 
 class AsyncUnsupportedError(Error):

@@ -53,9 +53,12 @@ def test_an_error_stands_before_the_data() -> None:
 def test_the_opcodes_are_spelled_as_the_server_spells_them() -> None:
     assert {
         "AIGateway",
+        "DeferAbort",
+        "DeferAdd",
         "Gateway",
         "InvokeFunction",
         "StepPlanned",
+        "RunComplete",
         "Sleep",
         "StepError",
         "StepFailed",

@@ -9,6 +9,8 @@ import pytest
 
 from stepserve_core.executor.answers import Answer, Reply, read_answer
 from stepserve_core.executor.decisions import (
+    AbortDefer,
+    AddDefer,
     Decision,
     Discover,
     EndRun,
@@ -315,6 +317,44 @@ def test_state_over_32_mib_fails_the_run() -> None:
 @pytest.mark.parametrize(("count", "overflows"), [(999, False), (1000, True)])
 def test_a_run_with_1000_steps_is_not_called_again(count: int, overflows: bool) -> None:
     assert overflows == (plan_overflow(msgspec_replace(RUN, step_count=count)) is not None)
+
+
+DEFERS: dict[str, tuple[dict[str, Any], Decision]] = {
+    "a defer": (
+        op("DeferAdd", opts={"fn_slug": "app-g", "input": {"b": 1, "a": 2.0}}),
+        AddDefer("aa", "a", "app-g", b'{"a":2,"b":1}'),
+    ),
+    "a defer without input": (op("DeferAdd", opts={"fn_slug": "app-g"}), AddDefer("aa", "a", "app-g", b"{}")),
+    "a defer without function": (
+        op("DeferAdd", opts={"input": {"b": 1}}),
+        AddDefer("aa", "a", "", b"{}", "it names no function"),
+    ),
+    "a defer whose input is a list": (
+        op("DeferAdd", opts={"fn_slug": "app-g", "input": [1]}),
+        AddDefer("aa", "a", "app-g", b"{}", "its input is no object"),
+    ),
+    "a defer taken back": (op("DeferAbort", opts={"target_hashed_id": "bb"}), AbortDefer("bb")),
+}
+
+
+@pytest.mark.parametrize("name", DEFERS)
+def test_a_defer_goes_before_what_it_accompanies(name: str) -> None:
+    given, expected = DEFERS[name]
+
+    assert [expected, EndRun("Completed", b"1")] == decide(answer(206, [op("RunComplete", "cc", data=1), given]))
+
+
+def test_a_defer_that_comes_alone_does_not_end_the_calls() -> None:
+    first, second = decide(answer(206, [DEFERS["a defer"][0]]))
+
+    assert isinstance(first, AddDefer)
+    assert isinstance(second, Discover)
+
+
+def test_a_defer_makes_no_group_of_the_step_beside_it() -> None:
+    kinds = [type(decision) for decision in decide(answer(206, [op("StepPlanned"), DEFERS["a defer"][0]]))]
+
+    assert [AddDefer, PlanStep] == kinds
 
 
 BROKEN_OPS: dict[str, dict[str, Any]] = {

@@ -34,7 +34,7 @@ KNOWN_OPCODES = (
 _LONGEST_ID = 128
 _BY_LOWER_CASE = {name.lower(): name for name in KNOWN_OPCODES}
 
-_LATER = frozenset({"SyncRunComplete", "DeferAdd", "DeferAbort"})
+_LATER = frozenset({"SyncRunComplete"})
 """Opcodes of the protocol that this executor does not carry out yet: the run fails and says so."""
 
 

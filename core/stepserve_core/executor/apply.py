@@ -6,6 +6,8 @@ import msgspec
 
 from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor.decisions import (
+    AbortDefer,
+    AddDefer,
     Decision,
     Discover,
     EndRun,
@@ -24,6 +26,7 @@ from stepserve_core.executor.decisions import (
     WaitStep,
     Work,
 )
+from stepserve_core.executor.defers import abort_defer, add_defer
 from stepserve_core.executor.endings import end_run, timeout_id
 from stepserve_core.executor.expression_equalities import match_of
 from stepserve_core.executor.failures import error_memo
@@ -83,6 +86,12 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
             _note_failure(scope, run, decision, timing)
         case SetPending():
             set_pending(scope, run, decision.hashes)
+        case AddDefer():
+            add_defer(scope, run, decision)
+            # The end of the run may come with the same answer.
+            return msgspec.structs.replace(run, defers=run.defers + 1)
+        case AbortDefer():
+            abort_defer(scope, run, decision.hash)
         case Discover():
             discover(scope, run, decision.key, decision.delay)
         case EndRun():

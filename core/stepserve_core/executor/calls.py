@@ -20,11 +20,12 @@ _STATE_IN_BODY = limits.CALL_BODY - 1024
 
 class RunState(msgspec.Struct, frozen=True):
     """What a call carries: trigger events and memos, all canonical JSON. `memos` are (hash, memo) in order of hash;
-    `stack` has the hashes in the order in which the steps finished."""
+    `stack` has the hashes in the order in which the steps finished, `defers` what the run has deferred."""
 
     events: Sequence[bytes]
     memos: Sequence[tuple[str, bytes]]
     stack: Sequence[str]
+    defers: bytes = b"{}"
 
 
 class CallRequest(msgspec.Struct, frozen=True):
@@ -72,8 +73,9 @@ def _join_body(
     flag = b"true" if use_api else b"false"
     steps = b"" if use_api else b",".join(b'"%s":%s' % (step.encode(), memo) for step, memo in state.memos)
     events = b",".join(state.events) if with_events else b""
-    return b'{"ctx":%s,"defers":{},"event":%s,"events":[%s],"steps":{%s},"use_api":%s,"version":%d}' % (
+    return b'{"ctx":%s,"defers":%s,"event":%s,"events":[%s],"steps":{%s},"use_api":%s,"version":%d}' % (
         _join_context(work, run, state, request_id, flag),
+        state.defers,
         state.events[0],
         events,
         steps,

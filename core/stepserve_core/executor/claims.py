@@ -6,6 +6,7 @@ import msgspec
 
 from stepserve_core.executor.calls import RunState
 from stepserve_core.executor.decisions import RunFacts, Work
+from stepserve_core.executor.defers import describe_known
 from stepserve_core.executor.flow import timeouts
 from stepserve_core.executor.flow.admission import admit
 from stepserve_core.executor.routing import settle
@@ -75,6 +76,7 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
         events=(event,) if run.batch_id is None else scope.tables.batches.bodies(run.batch_id),
         memos=[(step, memo) for step, memo, _ in memos],
         stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
+        defers=describe_known(scope.tables.defers.of_run(run.id)) if run.defers else b"{}",
     )
     facts = msgspec.structs.replace(run, max_attempts=function.config.max_attempts)
     work = Work(item.id, item.kind, item.run_id, item.step, item.attempt, item.generation, item.queued_at, mark)

@@ -33,7 +33,8 @@ class RunFacts(msgspec.Struct, frozen=True):
 
     `rank` orders its items among those of other runs: its start in Unix seconds, less its priority. `slot_keys` are
     the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events; `batch_id`
-    says that there are more. `flow` is what `flow/holds.py` wrote. `started` says that it was called before.
+    says that there are more. `flow` is what `flow/holds.py` wrote. `started` says that it was called before,
+    `defers` how many functions it deferred.
     """
 
     id: str
@@ -49,6 +50,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     batch_id: str | None = None
     flow: str | None = None
     started: bool = False
+    defers: int = 0
     max_attempts: int = 5
 
 
@@ -144,6 +146,22 @@ class GatewayStep(msgspec.Struct, frozen=True):
     kind: str = GATEWAY
 
 
+class AddDefer(msgspec.Struct, frozen=True):
+    """Start another function when the run has ended. `problem` says why that cannot be; it is noted then."""
+
+    hash: str
+    name: str
+    slug: str
+    input: bytes
+    problem: str | None = None
+
+
+class AbortDefer(msgspec.Struct, frozen=True):
+    """Take a defer back."""
+
+    hash: str
+
+
 class SetPending(msgspec.Struct, frozen=True):
     """Remember the steps of a parallel group: one discovery call is made when all have finished."""
 
@@ -182,6 +200,8 @@ Decision = (
     | WaitSignalStep
     | InvokeStep
     | GatewayStep
+    | AddDefer
+    | AbortDefer
     | SetPending
     | Discover
     | UpdateRun

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from stepserve_core.executor.decisions import EndRun, RunFacts
+from stepserve_core.executor.defers import publish_defers
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.flow.holds import decode_holds
 from stepserve_core.executor.internal_events import correlation_of, ending_events
@@ -59,6 +60,8 @@ def _publish(scope: Scope, run: RunFacts, end: EndRun) -> None:
     name = msgspec.json.decode(triggers[0], type=_Named).name
     slug = function.slug if function is not None else run.function_id
     scope.outbox.extend(ending_events(end, run.id, slug, name, triggers, run.correlation_id, scope.now))
+    if run.defers:
+        publish_defers(scope, run, slug)
 
 
 def trigger_bodies(tables: Tables, run: RunFacts) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import uuid
 
 from ulid import ULID
@@ -54,6 +55,12 @@ def seeded_id(seed: tuple[int, bytes], index: int) -> str:
     milliseconds, entropy = seed
     counter = (int.from_bytes(entropy[6:], "big") + index) & 0xFFFFFFFF
     return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + entropy[:6] + counter.to_bytes(4, "big")))
+
+
+def derived_id(run_id: str, subject: str, now: float) -> str:
+    """Return the ULID that belongs to something of a run: always the same one, whoever asks again."""
+    entropy = hashlib.sha256(f"{run_id}:{subject}".encode()).digest()[:_ENTROPY_BYTES]
+    return str(ULID.from_bytes(int(now * 1000).to_bytes(6, "big") + entropy))
 
 
 def app_id(name: str) -> str:

@@ -10,6 +10,7 @@ from stepserve_core.executor import limits
 from stepserve_core.executor.answers import Answer, Op, is_supported
 from stepserve_core.executor.backoff import retry_moment
 from stepserve_core.executor.decisions import (
+    AbortDefer,
     Decision,
     Discover,
     EndRun,
@@ -23,9 +24,9 @@ from stepserve_core.executor.decisions import (
     Work,
 )
 from stepserve_core.executor.failures import Failure, error_memo, step_error_memo
-from stepserve_core.executor.waiting_ops import OpInvalidError, RunFailedError, plan_waiting
+from stepserve_core.executor.waiting_ops import OpInvalidError, RunFailedError, plan_defer, plan_waiting
 
-_WAITS = frozenset({"WaitForEvent", "WaitForSignal"})
+_FIRST = frozenset({"WaitForEvent", "WaitForSignal", "DeferAdd", "DeferAbort"})
 _LAZY = frozenset({"None", "DeferAdd", "DeferAbort"})
 _OVERFLOWED = "InngestErrFunctionOverflowed"
 _STATE_OVERFLOWED = "InngestErrStateOverflowed"
@@ -97,16 +98,17 @@ def _plan_ops(
 ) -> list[Decision]:
     if len(ops) > limits.OPS_PER_ANSWER:
         return [_too_many_steps()]
-    if all(op.op == "None" for op in ops):
-        return [Discover(_next_key(work, "none"), delay=_EMPTY_ANSWER_DELAY)]
     added = sum(len(memoryview(op.data)) for op in ops)
     if run.state_size + added > limits.RUN_STATE:
         message = f"The function run exceeded the state size limit of {limits.RUN_STATE} bytes."
         return [_fail(Failure(_STATE_OVERFLOWED, message, name=_STATE_OVERFLOWED))]
     decisions: list[Decision] = list(_plan_group(run, answer, ops))
-    # Waits come first, so that they stand before work that may send the event they wait for (executor.md 5.2).
-    for op in sorted(ops, key=lambda op: op.op not in _WAITS):
+    # Waits come first, so that they stand before work that may send the event they wait for; defers stand before an
+    # end of the run (executor.md 5.2).
+    for op in sorted(ops, key=lambda op: op.op not in _FIRST):
         decisions += _plan_op(work, run, answer, op, now, policy)
+    if all(op.op in _LAZY for op in ops):  # nothing of it would lead to another call
+        decisions.append(Discover(_next_key(work, "none"), delay=_EMPTY_ANSWER_DELAY))
     return decisions
 
 
@@ -138,6 +140,10 @@ def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, poli
             decisions = _plan_step_error(work, run, answer, op, step, now, policy)
         case "RunComplete":
             decisions.append(EndRun("Completed", op.canonical_data()))
+        case "DeferAdd":
+            decisions.append(plan_defer(op))
+        case "DeferAbort":
+            decisions.append(AbortDefer(str(op.option("target_hashed_id"))))
         case "DiscoveryRequest":
             decisions.append(Discover(_next_key(work, op.id)))
         case _:

@@ -1,6 +1,6 @@
-"""Ops that finish later: planned steps, sleeps, waits, signals, invocations, gateway requests (executor.md 5.4 to 5.9).
+"""Ops that finish later: planned steps, sleeps, waits, signals, invocations, gateway requests, defers. No I/O.
 
-No I/O.
+See executor.md 5.4 to 5.10.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from stepserve_core.executor.answers import Op
 from stepserve_core.executor.decisions import (
     AI_GATEWAY,
     GATEWAY,
+    AddDefer,
     Decision,
     GatewayStep,
     InvokeStep,
@@ -110,6 +111,18 @@ def _plan_gateway(op: Op, step: StepRef) -> GatewayStep:
     if body is not None and not isinstance(body, str):
         raise OpInvalidError(f"step {op.label!r}: opts.body must be text")
     return GatewayStep(step, fragments.join_object(parts), GATEWAY)
+
+
+def plan_defer(op: Op) -> AddDefer:
+    """Return what to do for a defer. One that cannot be is noted and never fails the run (executor.md 5.10)."""
+    slug: object = op.option("fn_slug")
+    given = (op.opts or {}).get("input", b"{}")
+    content = canonicalize(bytes(given))
+    if not isinstance(slug, str) or not slug:
+        return AddDefer(op.id, op.label, "", b"{}", "it names no function")
+    if content[:1] != b"{":
+        return AddDefer(op.id, op.label, slug, b"{}", "its input is no object")
+    return AddDefer(op.id, op.label, slug, content)
 
 
 def _text(op: Op, key: str) -> str | None:

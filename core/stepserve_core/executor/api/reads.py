@@ -16,6 +16,7 @@ from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.moments import parse_date, to_rfc3339
+from stepserve_core.executor.store.defers import Defer
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.timeline import build_steps
@@ -90,15 +91,21 @@ async def get_trace(request: Request) -> Response:
     require_key(request)
     run_id = _run_id(request)
 
-    def unit(tables: Tables) -> tuple[RunRow | None, list[dict[str, Any]]]:
-        return tables.runs.get(run_id), build_steps(tables.steps.rows(run_id), tables.steps.attempts(run_id))
+    def unit(tables: Tables) -> tuple[RunRow | None, dict[str, Any]]:
+        steps = build_steps(tables.steps.rows(run_id), tables.steps.attempts(run_id))
+        defers = [_defer_object(defer) for defer in tables.defers.of_run(run_id)]
+        return tables.runs.get(run_id), {"steps": steps, "defers": defers}
 
-    run, steps = await executor_of(request).read(unit)
+    run, parts = await executor_of(request).read(unit)
     if run is None:
         raise HttpError(404, "Run not found")
     function = executor_of(request).registry.get(run.function_id)
     slug = function.slug if function is not None else run.function_id
-    return envelope(request, {"run": _run_object(run), "function": slug, "steps": steps})
+    return envelope(request, {"run": _run_object(run), "function": slug, **parts})
+
+
+def _defer_object(defer: Defer) -> dict[str, Any]:
+    return {"id": defer.hash, "name": defer.name, "function": defer.slug, "status": defer.status}
 
 
 async def get_batch(request: Request) -> Response:

@@ -58,7 +58,21 @@ CREATE INDEX runs_failed ON runs (queued_at, id) WHERE status IN ('Failed', 'Can
 CREATE INDEX runs_ended ON runs (ended_at, id) WHERE ended_at IS NOT NULL;
 """
 
-MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS)
+# defers: functions that a run wants started when it has ended; `runs.defers` counts them.
+# metadata: what a run ('' as hash) or a step says about itself: kind to a JSON object.
+_EXTRAS = """
+ALTER TABLE runs ADD COLUMN defers INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE defers (
+  run_id TEXT NOT NULL, hash TEXT NOT NULL, name TEXT NOT NULL, slug TEXT NOT NULL, status TEXT NOT NULL,
+  input BLOB NOT NULL, PRIMARY KEY (run_id, hash)
+) WITHOUT ROWID;
+CREATE TABLE metadata (
+  run_id TEXT NOT NULL, hash TEXT NOT NULL, kind TEXT NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (run_id, hash, kind)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS)
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""
 

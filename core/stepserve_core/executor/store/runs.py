@@ -74,7 +74,7 @@ ROW_COLUMNS = (
 _ROW = f"SELECT {ROW_COLUMNS} FROM runs r JOIN events e ON e.seq = r.event_seq"
 _FACTS = (
     "r.id, r.function_id, r.event_seq, r.rank, r.request_version, r.force_plan, r.step_count, r.state_size,"
-    " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL"
+    " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL, r.defers"
 )
 
 
@@ -206,7 +206,7 @@ class Runs:
 def _to_facts(row: tuple[object, ...]) -> RunFacts:
     values = list(row)
     values[5] = bool(values[5])
-    values[-1] = bool(values[-1])
+    values[-2] = bool(values[-2])
     return RunFacts(*values)  # type: ignore[arg-type]  # columns of the schema have these types
 
 

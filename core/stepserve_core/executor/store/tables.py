@@ -7,6 +7,7 @@ import sqlite3
 from stepserve_core.executor.store.apps import Apps
 from stepserve_core.executor.store.batches import Batches
 from stepserve_core.executor.store.cancellations import Cancellations
+from stepserve_core.executor.store.defers import Defers
 from stepserve_core.executor.store.events import Events
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
@@ -25,6 +26,7 @@ class Tables:
         self.apps = Apps(connection)
         self.batches = Batches(connection)
         self.cancellations = Cancellations(connection)
+        self.defers = Defers(connection)
         self.events = Events(connection)
         self.pauses = Pauses(connection)
         self.queue = Queue(connection)
