@@ -51,6 +51,7 @@ NAMES = [
     "__version__",
     "errors",
     "fetch_transport",
+    "install_as_inngest",
     "providing",
 ]
 

@@ -28,6 +28,7 @@ from stepserve_core._event import Event
 from stepserve_core._fetch import FetchResponse, fetch_transport
 from stepserve_core._function import Function
 from stepserve_core._group import Group, GroupSync
+from stepserve_core._install import install_as_inngest
 from stepserve_core._middleware import (
     Middleware,
     MiddlewareSync,
@@ -90,5 +91,6 @@ __all__ = [
     "__version__",
     "errors",
     "fetch_transport",
+    "install_as_inngest",
     "providing",
 ]

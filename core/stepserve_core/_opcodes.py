@@ -17,6 +17,7 @@ class Opcode(enum.Enum):
     DEFER_ADD = "DeferAdd"
     GATEWAY = "Gateway"
     INVOKE_FUNCTION = "InvokeFunction"
+    INVOKE = "InvokeFunction"  # noqa: PIE796 - its name in the official package
     PLANNED = "StepPlanned"
     RUN_COMPLETE = "RunComplete"
     SLEEP = "Sleep"

@@ -14,6 +14,7 @@ import stepserve
 from tests.loaded import loaded_by
 
 OWN = {
+    "as_inngest": [],
     "asgi": [],
     "aws_lambda": [],
     "azure": ["azure.functions"],

@@ -51,6 +51,7 @@ PUBLIC = {
     "TriggerEvent",
     "__version__",
     "errors",
+    "install_as_inngest",
     "fetch_transport",
     "providing",
 }

@@ -1,0 +1,67 @@
+"""How `import inngest` finds the modules of stepserve."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_ALIASES = {
+    "inngest._internal": "stepserve_core._inngest_internal",
+    "inngest._internal.errors": "stepserve_core.errors",
+    "inngest_encryption": "stepserve.encryption",
+}
+"""The modules that are not called alike; all others below `inngest` are those below `stepserve`."""
+
+
+def _counterpart(name: str) -> str | None:
+    """Return the module behind an alias; None for what is no alias."""
+    if name in _ALIASES:
+        return _ALIASES[name]
+    if name.startswith("inngest._internal."):
+        return name.replace("inngest._internal", _ALIASES["inngest._internal"], 1)
+    if name == "inngest" or name.startswith("inngest."):
+        return "stepserve" + name.removeprefix("inngest")
+    return None
+
+
+class AliasFinder(MetaPathFinder):
+    """Finds aliases, and nothing else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load an alias."""
+        del path, target
+        counterpart = _counterpart(fullname)
+        return None if counterpart is None else ModuleSpec(fullname, _Loader(counterpart))
+
+
+class _Loader(Loader):
+    """Puts the module behind an alias in its place, so that both names stand for one module."""
+
+    def __init__(self, counterpart: str) -> None:
+        self._counterpart = counterpart
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python make an empty module, which nobody gets to see."""
+        del spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Import the counterpart; the import system hands out what is in sys.modules afterwards.
+
+        Raises:
+            ModuleNotFoundError: there is none.
+        """
+        try:
+            sys.modules[module.__name__] = importlib.import_module(self._counterpart)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{self._counterpart}.".startswith(f"{error.name}."):
+                raise  # a framework that is not installed
+            raise ModuleNotFoundError(
+                f"the module {module.__name__} of the official package has no counterpart in stepserve",
+                name=module.__name__,
+            ) from None

@@ -1,0 +1,20 @@
+"""Names of the official `inngest._internal.middleware_lib`."""
+
+from stepserve_core._inngest_internal import without_counterpart
+from stepserve_core._middleware import (
+    Middleware,
+    MiddlewareSync,
+    TransformOutputResult,
+    TransformOutputStepInfo,
+    UninitializedMiddleware,
+)
+
+__all__ = [
+    "Middleware",
+    "MiddlewareSync",
+    "TransformOutputResult",
+    "TransformOutputStepInfo",
+    "UninitializedMiddleware",
+]
+
+__getattr__ = without_counterpart(__name__)
