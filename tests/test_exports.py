@@ -11,6 +11,7 @@ from tests.loaded import loaded_by
 NAMES = [
     "JSON",
     "Batch",
+    "CallInfo",
     "Cancel",
     "Concurrency",
     "Context",

@@ -30,6 +30,7 @@ from stepserve_core._function import Function
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._install import install_as_inngest
 from stepserve_core._middleware import (
+    CallInfo,
     Middleware,
     MiddlewareSync,
     SendEventsResult,
@@ -51,6 +52,7 @@ JSON = bool | int | float | str | Mapping[str, object] | Sequence[object] | None
 __all__ = [
     "JSON",
     "Batch",
+    "CallInfo",
     "Cancel",
     "Concurrency",
     "Context",

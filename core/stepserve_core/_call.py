@@ -18,12 +18,14 @@ from stepserve_core._context import Context, ContextSync
 from stepserve_core._conversion import Converter
 from stepserve_core._defer import Defers
 from stepserve_core._engine import Run, executing_step
-from stepserve_core._found import Report
+from stepserve_core._found import Found, Report
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger
 from stepserve_core._memos import read_memo
 from stepserve_core._middleware import (
+    CallInfo,
+    Entered,
     MiddlewareManager,
     StepMemos,
     TransformOutputResult,
@@ -63,6 +65,7 @@ class ServedCall:
         self._function = function
         self._request = request
         self._call = call
+        self._function_id = function_id
         self._companion = function.companion(function_id)
         self._target = target
         self._runtime = runtime
@@ -82,26 +85,56 @@ class ServedCall:
         if call.use_api or call.ctx.use_api:
             await self._timed("use_api", fetch_state(self._client, self._runtime, call))
         if self._client.middleware or self._function.middleware:
-            self._middleware = MiddlewareManager(self._client, self._request.raw, self._runtime)
-            self._middleware.add(self._client.middleware)
-            self._middleware.add(self._function.middleware)
-        try:
-            outcome = self._dump(await self._run())
-        except Exception as error:  # of a hook before the function, or of an output that JSON cannot carry
-            outcome = Outcome(error=error)
-        try:
-            if self._middleware is not None:
-                outcome = await self._transform(self._middleware, outcome)
-            answer = self._renderer.render(outcome, self._defers.ops if self._defers is not None else ())
-        except Exception as error:
-            outcome, answer = Outcome(error=error), self._renderer.render_error(error)
-        if self._middleware is not None:
+            answer = await self._answer_with_middleware()
+        else:
             try:
-                await self._middleware.run("before_response")
-            except Exception as error:
-                outcome, answer = Outcome(error=error), self._renderer.render_error(error)
-        self.outcome = outcome
+                self.outcome = self._dump(await self._run())
+                answer = self._render()
+            except Exception as error:  # an output that JSON cannot carry
+                answer = self._answer_error(error)
         return Answer(answer.status, answer.body, answer.headers, self._timing)
+
+    async def _answer_with_middleware(self) -> Answer:
+        headers = self._request.headers
+        middleware = MiddlewareManager(self._client, self._request.raw, self._runtime, headers=headers)
+        middleware.add(self._client.middleware)
+        middleware.add(self._function.middleware)
+        self._middleware = middleware
+        entered = Entered()
+        try:
+            answer = await self._answer_through(middleware, entered)
+        except BaseException as error:  # the request was cancelled
+            entered.leave(error)
+            raise
+        entered.leave(self.outcome.error)
+        return answer
+
+    async def _answer_through(self, middleware: MiddlewareManager, entered: Entered) -> Answer:
+        try:
+            middleware.enter(entered, "around_call", self._info())
+            try:
+                outcome = self._dump(await self._run())
+            except Exception as error:  # of a hook before the function, or of an output that JSON cannot carry
+                outcome = Outcome(error=error)
+            self.outcome = await self._transform(middleware, outcome)
+            answer = self._render()
+        except Exception as error:
+            answer = self._answer_error(error)
+        try:
+            await middleware.run("before_response")
+        except Exception as error:
+            answer = self._answer_error(error)
+        return answer
+
+    def _render(self) -> Answer:
+        return self._renderer.render(self.outcome, self._defers.ops if self._defers is not None else ())
+
+    def _answer_error(self, error: Exception) -> Answer:
+        self.outcome = Outcome(error=error)
+        return self._renderer.render_error(error)
+
+    def _info(self) -> CallInfo:
+        return CallInfo(self._function_id, self._call.ctx.run_id, self._call.ctx.attempt)
 
     def _context(self, run: Run) -> Context | ContextSync:
         ctx, client, header = self._call.ctx, self._client, self._request.headers.get
@@ -127,6 +160,19 @@ class ServedCall:
             hook = middleware.run("transform_input", context, self._function, StepMemos(memos))
             await self._timed("mw.transform_input", hook)
             run.new_code_due = not memos
+        if self._middleware is None or not self._middleware.uses("around_function"):
+            return await self._run_function(run, context)
+        entered = Entered()
+        try:
+            self._middleware.enter(entered, "around_function", self._info())
+            outcome = await self._run_function(run, context)
+        except BaseException as error:  # of a hook, or the request was cancelled
+            entered.leave(error)
+            raise
+        entered.leave(outcome.error)
+        return outcome
+
+    async def _run_function(self, run: Run, context: Context | ContextSync) -> Outcome:
         try:
             if run.new_code_due:
                 await run.start_new_code()
@@ -161,6 +207,7 @@ class ServedCall:
             plan_only=ctx.disable_immediate_execution,
             last_attempt=self._is_last_attempt(),
             on_new_code=self._new_code,
+            call_step=self._call_step if self._middleware is not None else None,
         )
         run.open_defers = self._open_defers
         return run
@@ -169,6 +216,20 @@ class ServedCall:
         if self._defers is None:
             self._defers = Defers(self._client.app_id, self._call.defers)
         return self._defers
+
+    async def _call_step(self, found: Found) -> object:
+        assert self._middleware is not None
+        assert found.ask.handler is not None
+        step = TransformOutputStepInfo(found.step_id, found.ask.opcode, found.ask.opts)
+        entered = Entered()
+        try:
+            self._middleware.enter(entered, "around_step", step)
+            output = await self._runtime.call(found.ask.handler, *found.ask.args)
+        except BaseException as error:
+            entered.leave(error)
+            raise
+        entered.leave(None)
+        return output
 
     def _is_last_attempt(self) -> bool:
         ctx = self._call.ctx

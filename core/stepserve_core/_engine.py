@@ -67,6 +67,7 @@ class Run:
         plan_only: do not execute a step that is not targeted (`disable_immediate_execution`).
         last_attempt: an error of a step is final now.
         on_new_code: called once, when the function passes its last memo (9.2, hook `before_execution`).
+        call_step: calls the handler of a step, where middleware stands around it.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Run:
         plan_only: bool = False,
         last_attempt: bool = False,
         on_new_code: Callable[[], Awaitable[None]],
+        call_step: Callable[[Found], Awaitable[object]] | None = None,
     ) -> None:
         self.runtime = runtime
         self.finished = finished
@@ -89,6 +91,7 @@ class Run:
         self.memos = memos
         self._last_attempt = last_attempt
         self._on_new_code = on_new_code
+        self._call_step = call_step
         self._started_new_code = False
         self._refusal: Callable[[str], BaseException] | None = None
         # A step is being executed, or the function or a branch was interrupted or has ended: steps may be refused.
@@ -250,7 +253,10 @@ class Run:
         token = _inside_step.set((self, found))
         self._is_guarded = True
         try:
-            output = await self.runtime.call(found.ask.handler, *found.ask.args)
+            if self._call_step is None:
+                output = await self.runtime.call(found.ask.handler, *found.ask.args)
+            else:
+                output = await self._call_step(found)
         except Exception as error:
             cause = sole_cause(error)
             if isinstance(cause, (NonRetriableError, RetryAfterError)):  # these speak about the whole function (5.8)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from stepserve_core._memos import Memo, read_memo
 from stepserve_core._model import Model
 from stepserve_core._opcodes import Opcode
+from stepserve_core._protocol import Headers
 from stepserve_core._serialize import UNSET
 
 if TYPE_CHECKING:
@@ -49,6 +52,15 @@ class TransformOutputResult(msgspec.Struct):
     def has_output(self) -> bool:
         """Say whether there is an output; None is one."""
         return self.output is not UNSET
+
+
+class CallInfo(NamedTuple):
+    """A call of a function, for the hooks that stand around things."""
+
+    function_id: str
+    """With the app's id, as the server knows it; of a failure handler, its own."""
+    run_id: str
+    attempt: int
 
 
 class StepMemos:
@@ -94,7 +106,13 @@ class Middleware:
 
     One instance is made for each request. `raw_request` is the framework's request object, or None while
     events are sent outside of a request.
+
+    Hooks named `around_…` are ours, and `def` always: they return a context manager, or None. Context variables that
+    it sets are seen by what it stands around. It is left with the error of that, which it cannot change.
     """
+
+    request_headers: Headers = MappingProxyType({})
+    """The headers of the request, names in lower case; empty while events are sent outside of a request."""
 
     def __init__(self, client: Inngest, raw_request: object) -> None:
         self.client = client
@@ -135,6 +153,15 @@ class Middleware:
         """Do something last."""
         return _NOTHING
 
+    def around_call(self, call: CallInfo) -> AbstractContextManager[object] | None:
+        """Stand around a whole call, all other hooks included; left with the error of the function."""
+
+    def around_function(self, call: CallInfo) -> AbstractContextManager[object] | None:
+        """Stand around the code of the function; left with its error."""
+
+    def around_step(self, step: TransformOutputStepInfo) -> AbstractContextManager[object] | None:
+        """Stand around the code of a step that is executed, not replayed; left with its error."""
+
 
 class MiddlewareSync(Middleware):
     """The same as `Middleware`; kept because programs name it."""
@@ -147,15 +174,20 @@ UninitializedMiddleware = Callable[["Inngest", Any], Middleware]
 class MiddlewareManager:
     """The middleware of one request, and how its hooks are called."""
 
-    def __init__(self, client: Inngest, raw_request: object, runtime: Runtime) -> None:
+    def __init__(self, client: Inngest, raw_request: object, runtime: Runtime, headers: Headers | None = None) -> None:
         self._client = client
         self._raw_request = raw_request
         self._runtime = runtime
+        self._headers = headers
         self._instances: list[Middleware] = []
 
     def add(self, factories: list[UninitializedMiddleware]) -> None:
         """Make instances; they come after those that are there."""
-        self._instances += [make(self._client, self._raw_request) for make in factories]
+        for make in factories:
+            instance = make(self._client, self._raw_request)
+            if self._headers is not None and isinstance(instance, Middleware):
+                instance.request_headers = self._headers
+            self._instances.append(instance)
 
     def uses(self, hook: str) -> bool:
         """Say whether any middleware overrides `hook`."""
@@ -183,3 +215,25 @@ class MiddlewareManager:
             return None if result is _NOTHING else result
 
         await self._runtime.call(call, *args)
+
+    def enter(self, entered: Entered, hook: str, *args: object) -> None:
+        """Enter the context managers of an `around_…` hook, in order, and note them in `entered`."""
+        for one in self._instances:
+            method = getattr(one, hook, None)
+            manager = None if method is None else method(*args)
+            if manager is not None:
+                manager.__enter__()
+                entered.append(manager)
+
+
+class Entered(list[AbstractContextManager[object]]):
+    """Context managers that were entered."""
+
+    def leave(self, error: BaseException | None) -> None:
+        """Leave them, the last one first. What they return does not matter."""
+        while self:
+            manager = self.pop()
+            if error is None:
+                manager.__exit__(None, None, None)
+            else:
+                manager.__exit__(type(error), error, error.__traceback__)

@@ -139,7 +139,7 @@ async def _clean_ahandle(handler: Handler, request: Request) -> Response:
 def call(colour: str, body: Body, *, target: str = "step", client: core.Inngest | None = None, **fields: Any) -> Reply:
     """Call `body` once as a function of `colour`, through the entry that fits it."""
     client = client or dev_client()
-    options = fields.pop("options", {})
+    options, headers = fields.pop("options", {}), fields.pop("headers", None)
     handler = make_handler(client, define(client, colour, body, **options))
-    request = post("app-f", json.dumps(call_body(**fields)).encode(), target=target)
+    request = post("app-f", json.dumps(call_body(**fields)).encode(), target=target, headers=headers)
     return serve(handler, request, entry="handle" if colour == "sync" else "ahandle")

@@ -12,6 +12,7 @@ import stepserve_core
 PUBLIC = {
     "JSON",
     "Batch",
+    "CallInfo",
     "Cancel",
     "Concurrency",
     "Context",
