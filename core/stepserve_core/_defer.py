@@ -80,5 +80,6 @@ class Defers:
         if self._known is None:
             if not memoryview(self._raw):
                 raise UnsupportedByServerError("the server that runs this function knows no defers; upgrade it")
-            self._known = msgspec.json.decode(self._raw, type=dict[str, _Known] | None) or {}
+            known: dict[str, _Known] | None = msgspec.json.decode(self._raw, type=dict[str, _Known] | None)
+            self._known = {} if known is None else known
         return self._known

@@ -13,6 +13,7 @@ from stepserve_core._defer import Deferred
 from stepserve_core._durations import Duration
 from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
+from stepserve_core._metadata import attach, score, user_metadata
 from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ class _Calls:
         """
         assert self._run.open_defers is not None
         return self._run.open_defers().add(defer_id, function, data)
+
+    def add_metadata(self, kind: str, values: Mapping[str, object]) -> None:
+        """Let the step that is being executed say something about itself: call it inside the step's function.
+
+        Values of the same kind are merged. At most 64 KiB for a step.
+
+        Raises:
+            RuntimeError: no step is being executed.
+        """
+        attach(user_metadata(kind, values, "step"))
+
+    def add_score(self, name: str, value: float) -> None:
+        """Let the step that is being executed have a score, a number or a bool; see `add_metadata`."""
+        attach(score(name, value, "step"))
 
 
 class ExtraStepsSync(_Calls):
@@ -86,7 +101,7 @@ class ExtraStepsSync(_Calls):
 
 
 class ExtraSteps(_Calls):
-    """More steps of an `async def` function; every one but `defer` must be awaited."""
+    """More steps of an `async def` function; each returns what must be awaited."""
 
     def fetch(
         self,

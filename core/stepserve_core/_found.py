@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from stepserve_core._conversion import Converter
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
 
@@ -32,7 +34,7 @@ class Ask(NamedTuple):
 class Found:
     """A step that was reached and has no memo."""
 
-    __slots__ = ("ask", "hashed", "index", "mode", "step_id")
+    __slots__ = ("ask", "hashed", "index", "metadata", "mode", "step_id")
 
     def __init__(self, step_id: str, hashed: str, index: int | None, ask: Ask) -> None:
         self.step_id = step_id
@@ -40,6 +42,8 @@ class Found:
         self.index = index
         self.ask = ask
         self.mode = ParallelMode.WAIT
+        self.metadata: tuple[object, ...] = ()
+        """What the step says about itself (13.8)."""
 
     def op(self, opcode: Opcode) -> Op:
         """Return the step as the wire has it."""
@@ -53,6 +57,7 @@ class Found:
             op=opcode.value,
             opts=opts,
             userland=Userland(self.step_id, self.index),
+            metadata=self.metadata or msgspec.UNSET,
         )
 
 

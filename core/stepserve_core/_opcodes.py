@@ -62,6 +62,7 @@ class Op(msgspec.Struct):
     userland: Userland
     error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
     data: object = None
+    metadata: tuple[object, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 @lru_cache(maxsize=16_384)

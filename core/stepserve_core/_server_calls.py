@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from stepserve_core import _signals
+from stepserve_core import _metadata, _signals
+from stepserve_core._metadata import score, user_metadata
 from stepserve_core._rest import ask_server
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 
@@ -34,6 +36,22 @@ class ServerCalls:
     def cancel_run_sync(self, run_id: str) -> bool:
         """Cancel a run from sync code; see `cancel_run`."""
         return run_sync(_cancel_run(self._client(), SyncRuntime(), run_id))
+
+    async def add_metadata(self, run_id: str, kind: str, values: Mapping[str, object]) -> None:
+        """Add something that people shall see with a run, from async code. Values of the same kind are merged."""
+        await _metadata.send_metadata(self._client(), AsyncRuntime(), run_id, user_metadata(kind, values, "run"))
+
+    def add_metadata_sync(self, run_id: str, kind: str, values: Mapping[str, object]) -> None:
+        """Add something that people shall see with a run, from sync code; see `add_metadata`."""
+        run_sync(_metadata.send_metadata(self._client(), SyncRuntime(), run_id, user_metadata(kind, values, "run")))
+
+    async def add_score(self, run_id: str, name: str, value: float) -> None:
+        """Give a run a score, a number or a bool, from async code; the run may have ended."""
+        await _metadata.send_metadata(self._client(), AsyncRuntime(), run_id, score(name, value, "run"))
+
+    def add_score_sync(self, run_id: str, name: str, value: float) -> None:
+        """Give a run a score from sync code; see `add_score`."""
+        run_sync(_metadata.send_metadata(self._client(), SyncRuntime(), run_id, score(name, value, "run")))
 
     def _client(self) -> Inngest:
         return cast("Inngest", self)

@@ -18,6 +18,7 @@ from stepserve_core.executor.decisions import (
     FinishStep,
     GatewayStep,
     InvokeStep,
+    NoteMetadata,
     PlanStep,
     RetryItem,
     RunFacts,
@@ -342,6 +343,14 @@ def test_a_defer_goes_before_what_it_accompanies(name: str) -> None:
     given, expected = DEFERS[name]
 
     assert [expected, EndRun("Completed", b"1")] == decide(answer(206, [op("RunComplete", "cc", data=1), given]))
+
+
+def test_the_metadata_of_a_step_is_noted_before_its_end() -> None:
+    entries = [{"kind": "userland.a", "op": "merge", "values": {"n": 1}}]
+    note, _ = decide(answer(206, [op("StepRun", data=1, metadata=entries)]))
+
+    assert isinstance(note, NoteMetadata)
+    assert ("aa", entries) == (note.hash, json.loads(note.raws))
 
 
 def test_a_defer_that_comes_alone_does_not_end_the_calls() -> None:

@@ -6,7 +6,17 @@ import httpx
 from typing_extensions import assert_type
 
 import stepserve
-from stepserve import Context, ContextSync, FetchResponse, Inngest, Signal, TriggerEvent, fetch_transport
+from stepserve import (
+    Context,
+    ContextSync,
+    Deferred,
+    FetchResponse,
+    Inngest,
+    Signal,
+    TriggerDeferred,
+    TriggerEvent,
+    fetch_transport,
+)
 
 client = Inngest(app_id="shop")
 ORDERED = TriggerEvent(event="shop/ordered")
@@ -20,7 +30,12 @@ def price(sku: str) -> float:
     return float(len(sku))
 
 
-@client.create_function(fn_id="sync", trigger=ORDERED)
+@client.create_function(fn_id="clean", trigger=TriggerDeferred())
+def cleaning(ctx: ContextSync) -> None:
+    ctx.step.run("clean", lambda: ctx.step.add_score("clean", True))
+
+
+@client.create_function(fn_id="sync", trigger=ORDERED, on_cancel=cleaning.handler)
 def synchronous(ctx: ContextSync) -> None:
     response = ctx.step.fetch("page", "https://example.com", method="POST", json={"a": 1}, params={"b": [1, 2]})
     assert_type(response, FetchResponse)
@@ -30,6 +45,8 @@ def synchronous(ctx: ContextSync) -> None:
     assert_type(ctx.step.send_signal("send", "paid", {"by": "card"}), str | None)
     assert_type(ctx.group.race(lambda: 1, lambda: "a"), int | str)
     assert_type(ctx.group.race(lambda: 1, lambda: "a", lambda: b""), int | str | bytes)
+    assert_type(ctx.step.defer("later", function="shop-clean", data={"n": 1}), Deferred)
+    ctx.step.defer("also", function=cleaning).abort()
     with httpx.Client(transport=fetch_transport(ctx.step)) as http:
         assert_type(http.get("https://example.com"), httpx.Response)
 
@@ -47,6 +64,7 @@ async def asynchronous(ctx: Context) -> None:
 
 
 async def outside() -> None:
+    await client.add_score("01H", "stars", 4)
     assert_type(await client.send_signal("paid", 1), str | None)
     assert_type(client.send_signal_sync("paid"), str | None)
     assert_type(await client.cancel_run("01H"), bool)

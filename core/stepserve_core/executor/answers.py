@@ -59,6 +59,7 @@ class Op(msgspec.Struct, rename="camel"):
     opts: dict[str, msgspec.Raw] | None = None
     data: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
+    metadata: msgspec.Raw = _NULL
 
     @property
     def label(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from stepserve_core.errors import EventInvalidError
@@ -15,6 +17,7 @@ from stepserve_core.executor.decisions import (
     FinishStep,
     GatewayStep,
     InvokeStep,
+    NoteMetadata,
     PlanStep,
     RetryItem,
     RunFacts,
@@ -31,6 +34,7 @@ from stepserve_core.executor.endings import end_run, timeout_id
 from stepserve_core.executor.expression_equalities import match_of
 from stepserve_core.executor.failures import error_memo
 from stepserve_core.executor.internal_events import invocation
+from stepserve_core.executor.metadata import MetadataInvalidError, add_metadata, read_entries
 from stepserve_core.executor.progress import discover, finish_step, queue_call, resolve_step, set_pending
 from stepserve_core.executor.routing import settle, try_wait
 from stepserve_core.executor.scope import Scope
@@ -38,6 +42,8 @@ from stepserve_core.executor.signals import open_signal_wait
 from stepserve_core.executor.store.pauses import INVOKE, WAIT, Pause
 from stepserve_core.executor.store.queue import QueueItem
 from stepserve_core.executor.store.steps import Timing
+
+_log = logging.getLogger(__name__)
 
 _FUNCTION = ""
 _Opening = PlanStep | SleepStep | WaitStep | WaitSignalStep | InvokeStep | GatewayStep
@@ -86,12 +92,8 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
             _note_failure(scope, run, decision, timing)
         case SetPending():
             set_pending(scope, run, decision.hashes)
-        case AddDefer():
-            add_defer(scope, run, decision)
-            # The end of the run may come with the same answer.
-            return msgspec.structs.replace(run, defers=run.defers + 1)
-        case AbortDefer():
-            abort_defer(scope, run, decision.hash)
+        case AddDefer() | AbortDefer() | NoteMetadata():
+            return _note(scope, run, decision)
         case Discover():
             discover(scope, run, decision.key, decision.delay)
         case EndRun():
@@ -116,6 +118,28 @@ def _note_failure(scope: Scope, run: RunFacts, failure: FailAttempt, timing: Tim
     if step is not None:
         scope.tables.steps.open(run.id, step, "Queued", timing.queued_at, step.detail)
     scope.tables.steps.add_attempt(run.id, _FUNCTION if step is None else step.hash, "Failed", timing, failure.error)
+
+
+def _note(scope: Scope, run: RunFacts, decision: AddDefer | AbortDefer | NoteMetadata) -> RunFacts:
+    """Note what leads to no call of the run. Return the facts as they are then."""
+    match decision:
+        case AddDefer():
+            add_defer(scope, run, decision)
+            # The end of the run may come with the same answer, and must know that there are defers.
+            return msgspec.structs.replace(run, defers=run.defers + 1)
+        case AbortDefer():
+            abort_defer(scope, run, decision.hash)
+        case NoteMetadata():
+            _note_metadata(scope, run, decision)
+    return run
+
+
+def _note_metadata(scope: Scope, run: RunFacts, note: NoteMetadata) -> None:
+    """Keep what a step says about itself; what cannot be kept never fails the run."""
+    try:
+        add_metadata(scope, run.id, note.hash, read_entries(note.raws))
+    except MetadataInvalidError as error:
+        _log.warning("run %s: metadata of a step was dropped: %s", run.id, error)
 
 
 def _error_of(end: EndRun) -> bytes | None:

@@ -162,6 +162,13 @@ class AbortDefer(msgspec.Struct, frozen=True):
     hash: str
 
 
+class NoteMetadata(msgspec.Struct, frozen=True):
+    """Note what a step says about itself; `raws` is the list as the app sent it."""
+
+    hash: str
+    raws: bytes
+
+
 class SetPending(msgspec.Struct, frozen=True):
     """Remember the steps of a parallel group: one discovery call is made when all have finished."""
 
@@ -202,6 +209,7 @@ Decision = (
     | GatewayStep
     | AddDefer
     | AbortDefer
+    | NoteMetadata
     | SetPending
     | Discover
     | UpdateRun

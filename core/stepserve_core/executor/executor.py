@@ -22,6 +22,7 @@ from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, G
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.gateway_transport import GatewayTransport
 from stepserve_core.executor.loop import Loop, LoopSettings
+from stepserve_core.executor.metadata import Entry, add_metadata
 from stepserve_core.executor.register import Registered, register_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.routing import publish, settle
@@ -30,6 +31,7 @@ from stepserve_core.executor.signals import deliver_signal
 from stepserve_core.executor.store.apps import HOLD, SKIP
 from stepserve_core.executor.store.apps import Function as StoredFunction
 from stepserve_core.executor.store.cancellations import Cancellation
+from stepserve_core.executor.store.metadata import RUN
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
@@ -252,6 +254,23 @@ class Executor:
             self.registry = await self._write(lambda scope: set_paused(scope, found, mode))
             await self._write(lambda scope: release(scope, found))
         self.loop.wake()
+
+    async def add_metadata(self, run_id: str, step: str | None, entries: list[Entry]) -> bool:
+        """Add metadata to a run, or to its step of this hash or name. Return False where there is none.
+
+        Raises:
+            MetadataInvalidError: it would be too much.
+        """
+
+        def unit(scope: Scope) -> bool:
+            if scope.tables.runs.get(run_id) is None:
+                return False
+            hashes = {RUN} if step is None else scope.tables.steps.named(run_id, step)
+            for step_hash in hashes:
+                add_metadata(scope, run_id, step_hash, entries)
+            return bool(hashes)
+
+        return await self._write(unit)
 
     async def tick(self, slug: str) -> int:
         """Let the pending ticks of a function's schedules fire now; return how many there are.

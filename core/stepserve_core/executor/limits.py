@@ -29,6 +29,9 @@ DEFERS_PER_RUN = 20
 DEFER_INPUT = 4 * MEBIBYTE
 """Bytes of one defer's input, and of all those of a run."""
 
+STEP_METADATA = MEBIBYTE // 16
+RUN_METADATA = MEBIBYTE
+
 DEFAULT_RETRIES = 4
 MOST_RETRIES = 20
 REDIRECTS = 60

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from stepserve_core.executor import limits
+from stepserve_core.executor import fragments, limits
 from stepserve_core.executor.answers import Answer, Op, is_supported
 from stepserve_core.executor.backoff import retry_moment
 from stepserve_core.executor.decisions import (
@@ -16,6 +16,7 @@ from stepserve_core.executor.decisions import (
     EndRun,
     FailAttempt,
     FinishStep,
+    NoteMetadata,
     RetryItem,
     RunFacts,
     SetPending,
@@ -106,6 +107,8 @@ def _plan_ops(
     # Waits come first, so that they stand before work that may send the event they wait for; defers stand before an
     # end of the run (executor.md 5.2).
     for op in sorted(ops, key=lambda op: op.op not in _FIRST):
+        if bytes(op.metadata) != fragments.NULL:  # first: the op may end the run
+            decisions.append(NoteMetadata(op.id, bytes(op.metadata)))
         decisions += _plan_op(work, run, answer, op, now, policy)
     if all(op.op in _LAZY for op in ops):  # nothing of it would lead to another call
         decisions.append(Discover(_next_key(work, "none"), delay=_EMPTY_ANSWER_DELAY))

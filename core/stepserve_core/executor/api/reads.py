@@ -15,6 +15,7 @@ from stepserve_core.executor.api.http import HttpError, envelope, executor_of, r
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
+from stepserve_core.executor.metadata import show
 from stepserve_core.executor.moments import parse_date, to_rfc3339
 from stepserve_core.executor.store.defers import Defer
 from stepserve_core.executor.store.runs import RunRow
@@ -93,8 +94,9 @@ async def get_trace(request: Request) -> Response:
 
     def unit(tables: Tables) -> tuple[RunRow | None, dict[str, Any]]:
         steps = build_steps(tables.steps.rows(run_id), tables.steps.attempts(run_id))
+        metadata = show(tables.metadata.of_run(run_id), steps)
         defers = [_defer_object(defer) for defer in tables.defers.of_run(run_id)]
-        return tables.runs.get(run_id), {"steps": steps, "defers": defers}
+        return tables.runs.get(run_id), {"steps": steps, "defers": defers, "metadata": metadata}
 
     run, parts = await executor_of(request).read(unit)
     if run is None:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, cancellations, intake, reads, signals
+from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, signals
 from stepserve_core.executor.api.http import Access, HttpError, error_response
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.executor import Executor
@@ -34,6 +34,7 @@ ROUTES = [
     Route("/v1/cancellations", cancellations.create, methods=["POST"]),
     Route("/v1/cancellations", cancellations.list_all, methods=["GET"]),
     Route("/v1/cancellations/{id}", cancellations.remove, methods=["DELETE"]),
+    Route("/v1/runs/{id}/metadata", metadata.add_metadata, methods=["POST"]),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
     *V2_ROUTES,

@@ -112,6 +112,11 @@ class Steps:
         ).fetchone()
         return row is not None
 
+    def named(self, run_id: str, step: str) -> set[str]:
+        """Return the hashes of the steps of a run that have this hash or this name."""
+        rows = self._execute("SELECT hash FROM steps WHERE run_id = ? AND (hash = ? OR name = ?)", (run_id, step, step))
+        return {row[0] for row in rows}
+
     def races(self, run_id: str, step_hash: str) -> bool:
         """Say whether a step belongs to a group in race mode."""
         row = self._execute("SELECT races FROM steps WHERE run_id = ? AND hash = ?", (run_id, step_hash)).fetchone()

@@ -9,6 +9,7 @@ from stepserve_core.executor.store.batches import Batches
 from stepserve_core.executor.store.cancellations import Cancellations
 from stepserve_core.executor.store.defers import Defers
 from stepserve_core.executor.store.events import Events
+from stepserve_core.executor.store.metadata import Metadata
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
 from stepserve_core.executor.store.rates import Rates
@@ -28,6 +29,7 @@ class Tables:
         self.cancellations = Cancellations(connection)
         self.defers = Defers(connection)
         self.events = Events(connection)
+        self.metadata = Metadata(connection)
         self.pauses = Pauses(connection)
         self.queue = Queue(connection)
         self.rates = Rates(connection)
