@@ -19,6 +19,7 @@ NAMES = [
     "Debounce",
     "Deferred",
     "Event",
+    "EventType",
     "FetchResponse",
     "Function",
     "Group",

@@ -25,6 +25,7 @@ from stepserve_core._context import Context, ContextSync
 from stepserve_core._defer import Deferred
 from stepserve_core._dependencies import providing
 from stepserve_core._event import Event
+from stepserve_core._event_type import EventType
 from stepserve_core._fetch import FetchResponse, fetch_transport
 from stepserve_core._function import Function
 from stepserve_core._group import Group, GroupSync
@@ -60,6 +61,7 @@ __all__ = [
     "Debounce",
     "Deferred",
     "Event",
+    "EventType",
     "FetchResponse",
     "Function",
     "Group",

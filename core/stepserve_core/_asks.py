@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from stepserve_core._signals import ask_send
 if TYPE_CHECKING:
     from stepserve_core._ai import AIAdapter
     from stepserve_core._client import Inngest
+    from stepserve_core._event_type import EventType
     from stepserve_core._function import Function
     from stepserve_core._send import EventSender
 
@@ -35,6 +36,13 @@ def read_nothing(memo: object) -> None:
 def read_event(memo: object) -> Event | None:
     """Read the memo of a wait: the event that came, or None."""
     return None if memo is None else event_from(memo)
+
+
+def event_reader(event: str | EventType[Any]) -> Read:
+    """Return what reads the memo of a wait for `event`."""
+    if isinstance(event, str):
+        return read_event
+    return lambda memo: None if memo is None else event.read(memo)
 
 
 class Asks:
@@ -65,15 +73,15 @@ class Asks:
         delta = datetime.timedelta(milliseconds=_durations.to_milliseconds(duration))
         return self.sleep_until(datetime.datetime.now(datetime.timezone.utc) + delta)
 
-    def wait_for_event(self, event: str, if_exp: str | None, timeout: Duration) -> Ask:
+    def wait_for_event(self, event: str | EventType[Any], if_exp: str | None, timeout: Duration) -> Ask:
         """Ask to be called again when an event comes, or after `timeout`."""
         opts: dict[str, object] = {"if": if_exp, "timeout": _durations.to_text(timeout)}
-        return Ask(Opcode.WAIT_FOR_EVENT, event, opts)
+        return Ask(Opcode.WAIT_FOR_EVENT, event if isinstance(event, str) else event.name, opts)
 
     def _invoke(
         self,
         function_id: str,
-        data: Mapping[str, object] | None,
+        data: object,
         timeout: Duration | None,
         v: str | None,
     ) -> Ask:
@@ -84,10 +92,14 @@ class Asks:
         }
         return Ask(Opcode.INVOKE_FUNCTION, None, opts)
 
-    def invoke(
-        self, function: Function[Any], data: Mapping[str, object] | None, timeout: Duration | None, v: str | None
-    ) -> Ask:
-        """Ask to run another function of this app."""
+    def invoke(self, function: Function[Any], data: object, timeout: Duration | None, v: str | None) -> Ask:
+        """Ask to run another function of this app.
+
+        Raises:
+            EventInvalidError: the data does not have the type that the function's trigger declares.
+        """
+        if function.event_types:
+            data = function.event_types.dump(data)
         function_id = f"{self._client.app_id}-{function.local_id}"
         return self._invoke(function_id, data, timeout, v)
 
@@ -95,14 +107,14 @@ class Asks:
         self,
         app_id: str | None,
         function_id: str,
-        data: Mapping[str, object] | None,
+        data: object,
         timeout: Duration | None,
         v: str | None,
     ) -> Ask:
         """Ask to run a function by its id."""
         return self._invoke(f"{app_id or self._client.app_id}-{function_id}", data, timeout, v)
 
-    def send_event(self, events: Event | list[Event]) -> Ask:
+    def send_event(self, events: Event[Any] | Sequence[Event[Any]]) -> Ask:
         """Ask to send events from the app."""
         return Ask(Opcode.STEP_RUN, None, None, self._sender.send_in_step, (events,))
 

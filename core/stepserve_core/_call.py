@@ -174,6 +174,8 @@ class ServedCall:
 
     async def _run_function(self, run: Run, context: Context | ContextSync) -> Outcome:
         try:
+            if self._function.event_types and self._companion is None:
+                self._function.event_types.apply(context)
             if run.new_code_due:
                 await run.start_new_code()
             with set_step_context(context.step):

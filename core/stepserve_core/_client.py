@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Sequence
+from typing import Any
 
 from stepserve_core import _durations, _protocol, _settings
 from stepserve_core._config import (
@@ -19,34 +19,22 @@ from stepserve_core._config import (
     Throttle,
     Timeouts,
     Trigger,
-    TriggerCron,
-    TriggerDeferred,
     TriggerEvent,
 )
-from stepserve_core._context import Context, ContextSync
+from stepserve_core._decorator import FunctionDecorator
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event
+from stepserve_core._event_type import EventType
 from stepserve_core._function import Function, FunctionOptions, Handler
 from stepserve_core._middleware import MiddlewareManager, UninitializedMiddleware
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._send import EventSender
 from stepserve_core._serialize import UNSET, Serializer
 from stepserve_core._server_calls import ServerCalls
+from stepserve_core._triggering import DataT, Triggering
 from stepserve_core.errors import ConfigurationError
 
-T = TypeVar("T")
-
 _logger = logging.getLogger("stepserve")
-
-
-class FunctionDecorator(Protocol):
-    """What `create_function` returns; it keeps the type of what the handler returns."""
-
-    @overload
-    def __call__(self, handler: Callable[[Context], Awaitable[T]]) -> Function[T]: ...
-
-    @overload
-    def __call__(self, handler: Callable[[ContextSync], T]) -> Function[T]: ...
 
 
 class Inngest(ServerCalls):
@@ -168,7 +156,7 @@ class Inngest(ServerCalls):
         self,
         *,
         fn_id: str,
-        trigger: Trigger | Sequence[Trigger],
+        trigger: Triggering[DataT] | Sequence[Triggering[DataT]],
         batch_events: Batch | None = None,
         cancel: list[Cancel] | None = None,
         concurrency: list[Concurrency] | None = None,
@@ -185,18 +173,18 @@ class Inngest(ServerCalls):
         singleton: Singleton | None = None,
         throttle: Throttle | None = None,
         timeouts: Timeouts | None = None,
-    ) -> FunctionDecorator:
+    ) -> FunctionDecorator[DataT]:
         """Make a durable function of the decorated handler.
 
         The handler takes one argument, `Context` if it is `async def` and `ContextSync` if it is `def`.
 
         Args:
             fn_id: names the function to the server; changing it makes another function.
-            trigger: what starts it: events, schedules, or several of both.
+            trigger: what starts it: events by name or by `EventType`, schedules, or several of these.
             retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
             on_cancel: called, in the same colour, when a run was cancelled; the official SDK has nothing like it.
             on_failure: called, in the same colour, when a run has failed for good.
-            output_type: the type of the result, for the client's serializer.
+            output_type: the type of the result; else that of the return annotation.
             idempotency: an expression; events for which it gives the same value start one run within 24 hours.
             batch_events, cancel, concurrency, debounce, priority, rate_limit, singleton, throttle, timeouts:
                 see their classes.
@@ -226,9 +214,9 @@ class Inngest(ServerCalls):
         def decorate(handler: Handler) -> Function[Any]:
             return Function(self.app_id, options, handler, output_type, list(middleware or ()))
 
-        return decorate
+        return FunctionDecorator(decorate)
 
-    async def send(self, events: Event | list[Event], *, skip_middleware: bool = False) -> list[str]:
+    async def send(self, events: Event[Any] | Sequence[Event[Any]], *, skip_middleware: bool = False) -> list[str]:
         """Send events from async code, on any event loop; return their ids.
 
         Raises:
@@ -237,11 +225,13 @@ class Inngest(ServerCalls):
         """
         return await self._send(AsyncRuntime(), events, skip_middleware)
 
-    def send_sync(self, events: Event | list[Event], *, skip_middleware: bool = False) -> list[str]:
+    def send_sync(self, events: Event[Any] | Sequence[Event[Any]], *, skip_middleware: bool = False) -> list[str]:
         """Send events from sync code, in any thread; see `send`."""
         return run_sync(self._send(SyncRuntime(), events, skip_middleware))
 
-    async def _send(self, runtime: Runtime, events: Event | list[Event], skip_middleware: bool) -> list[str]:
+    async def _send(
+        self, runtime: Runtime, events: Event[Any] | Sequence[Event[Any]], skip_middleware: bool
+    ) -> list[str]:
         manager = None
         if self.middleware and not skip_middleware:
             manager = MiddlewareManager(self, None, runtime)
@@ -253,11 +243,10 @@ class Inngest(ServerCalls):
         return EventSender(self, runtime, middleware)
 
 
-def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[Trigger]:
-    if isinstance(trigger, (TriggerCron, TriggerDeferred, TriggerEvent)):
-        return [trigger]
+def _triggers(trigger: object) -> list[Trigger]:
     # Whoever passes text or None is told what a trigger is when the options are checked.
-    return list(trigger) if isinstance(trigger, (list, tuple)) else [trigger]  # type: ignore[list-item]
+    triggers: list[Any] = list(trigger) if isinstance(trigger, (list, tuple)) else [trigger]
+    return [TriggerEvent(event=each) if isinstance(each, EventType) else each for each in triggers]
 
 
 def _seconds(timeout: Duration | None) -> float:

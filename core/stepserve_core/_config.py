@@ -7,13 +7,17 @@ the server would refuse is said by `problems()` when the function is defined, so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stepserve_core import _durations
 from stepserve_core._durations import Duration
 from stepserve_core._model import Model
+from stepserve_core._triggering import DataT_co, Triggering, event_name
 from stepserve_core.errors import FunctionConfigInvalidError
+
+if TYPE_CHECKING:
+    from stepserve_core._event_type import EventType
 
 
 class Problem(NamedTuple):
@@ -76,9 +80,9 @@ class Batch(Option, kw_only=True):
 
 
 class Cancel(Option, kw_only=True):
-    """Cancel a run when `event` comes, if `if_exp` holds, within `timeout` of the start."""
+    """Cancel a run when `event`, a name or an `EventType`, comes, if `if_exp` holds, within `timeout` of the start."""
 
-    event: str
+    event: str | EventType[Any]
     if_exp: str | None = None
     timeout: Duration | None = None
 
@@ -90,7 +94,7 @@ class Cancel(Option, kw_only=True):
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"event": self.event, "if": self.if_exp, "timeout": _text(self.timeout)}
+        return {"event": event_name(self.event), "if": self.if_exp, "timeout": _text(self.timeout)}
 
 
 class Concurrency(Option, kw_only=True):
@@ -204,7 +208,7 @@ class Timeouts(Option, kw_only=True):
         return {"start": _text(self.start), "finish": _text(self.finish)}
 
 
-class TriggerCron(Option, kw_only=True):
+class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
     """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like.
 
     Without a time zone it is UTC. `jitter`, from 1 second to 5 minutes, delays each start by some part of it, so that
@@ -235,10 +239,10 @@ class TriggerCron(Option, kw_only=True):
         return {"cron": self.cron, "jitter": _text(self.jitter)}
 
 
-class TriggerEvent(Option, kw_only=True):
-    """Start for each event of this name for which the expression, if any, is true."""
+class TriggerEvent(Option, Triggering[DataT_co], kw_only=True):
+    """Start for each event of this name, or `EventType`, for which the expression, if any, is true."""
 
-    event: str
+    event: str | EventType[DataT_co]
     expression: str | None = None
 
     def problems(self) -> Iterator[Problem]:
@@ -246,8 +250,12 @@ class TriggerEvent(Option, kw_only=True):
         yield from _texts(self, "event", required=True, longest=255)
         yield from _texts(self, "expression")
 
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"event": event_name(self.event), "expression": self.expression}
 
-class TriggerDeferred(Option, kw_only=True):
+
+class TriggerDeferred(Option, Triggering[Mapping[str, Any]], kw_only=True):
     """Start where another function defers this one with `step.defer` (13.6)."""
 
     def wire(self) -> dict[str, Any]:
@@ -255,7 +263,7 @@ class TriggerDeferred(Option, kw_only=True):
         return {"event": DEFERRED}
 
 
-Trigger = TriggerCron | TriggerDeferred | TriggerEvent
+Trigger = TriggerCron | TriggerDeferred | TriggerEvent[Any]
 
 
 def strip_nulls(value: Any) -> Any:
@@ -312,7 +320,7 @@ def _duration(field: str, value: object, *, optional: bool = False, most: int | 
 
 def _texts(option: Option, *fields: str, required: bool = False, longest: int | None = None) -> Iterator[Problem]:
     for field in fields:
-        value = getattr(option, field)
+        value = event_name(getattr(option, field))
         if value is None and not required:
             continue
         if not isinstance(value, str):

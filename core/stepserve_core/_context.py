@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from stepserve_core._event import Event
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._step import Step, StepSync
+from stepserve_core._triggering import DataT_co
 from stepserve_core.errors import DependencyMissingError
 
 T = TypeVar("T")
@@ -37,13 +38,13 @@ class _Lazy:
 
 
 @dataclasses.dataclass(init=False, eq=False)
-class _Context(Generic[StepT, GroupT]):
+class _Context(Generic[StepT, GroupT, DataT_co]):
     """Fields of both colours. Events are decoded when they are first asked for."""
 
     attempt: int
-    event: Event
+    event: Event[DataT_co]
     """The event that started the run; of a batch, the first."""
-    events: list[Event]
+    events: list[Event[DataT_co]]
     """All events of a batch; otherwise the one event."""
     group: GroupT
     job_id: str | None
@@ -55,8 +56,8 @@ class _Context(Generic[StepT, GroupT]):
     def __init__(
         self,
         attempt: int,
-        event: Event | Callable[[], Event],
-        events: list[Event] | Callable[[], list[Event]],
+        event: Event[DataT_co] | Callable[[], Event[DataT_co]],
+        events: list[Event[DataT_co]] | Callable[[], list[Event[DataT_co]]],
         group: GroupT,
         job_id: str | None,
         logger: logging.Logger,
@@ -104,12 +105,12 @@ for _name in ("event", "events"):
     setattr(_Context, _name, _Lazy(_name))
 
 
-class Context(_Context[Step, Group]):
-    """What an `async def` function is given.
+class Context(_Context[Step, Group, DataT_co], Generic[DataT_co]):
+    """What an `async def` function is given; `Context[OrderCreated]` if an `EventType` with such data starts it.
 
     `attempt` counts from 0; `run_id` is the same for all calls of a run; `request_id` and `job_id` name this call.
     """
 
 
-class ContextSync(_Context[StepSync, GroupSync]):
+class ContextSync(_Context[StepSync, GroupSync, DataT_co], Generic[DataT_co]):
     """What a `def` function is given. See `Context`."""

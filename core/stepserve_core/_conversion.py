@@ -68,17 +68,29 @@ def converter_for(typ: object) -> Converter | None:
         return _make(typ)
 
 
+def strict_converter_for(typ: object) -> Converter:
+    """Return a converter that checks types which JSON gives back as they are, too.
+
+    Raises:
+        Exception: values of the type cannot be built from JSON; TypeError, or what looking at the type raises.
+    """
+    return _strict(typ, Survey(typ))
+
+
+def _strict(typ: Any, survey: Survey) -> Converter:
+    converter = _pydantic_converter(typ) if survey.pydantic else None
+    if converter is not None:
+        return converter
+    if survey.unsupported is not None:
+        raise TypeError(f"no way to build {name_of_type(survey.unsupported)} from JSON is known")
+    return _MsgspecConverter(typ, holds_pydantic=survey.pydantic)
+
+
 def _make(typ: Any) -> Converter | None:
     try:
         survey = Survey(typ)
-        if survey.pydantic:
-            converter = _pydantic_converter(typ)
-            if converter is not None:
-                return converter
-        if survey.unsupported is not None:
-            raise TypeError(f"no way to build {name_of_type(survey.unsupported)} from JSON is known")
-        if survey.converts:
-            return _MsgspecConverter(typ, holds_pydantic=survey.pydantic)
+        if survey.converts or survey.unsupported is not None:
+            return _strict(typ, survey)
         return _FloatConverter(typ) if survey.floats else None
     except Exception as error:  # types of any library; whatever they raise, the program can go on without them
         warn_once(

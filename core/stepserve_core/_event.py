@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from stepserve_core._model import Model
+from stepserve_core._survey import is_pydantic, is_record
+from stepserve_core._triggering import DataT_co
 from stepserve_core.errors import EventInvalidError
 
-EventT = TypeVar("EventT", bound="Event")
+EventT = TypeVar("EventT", bound="Event[Any]")
 
 
-class Event(Model, kw_only=True):
+class Event(Model, Generic[DataT_co], kw_only=True):
     """An event.
 
     Args:
@@ -27,7 +29,7 @@ class Event(Model, kw_only=True):
     """
 
     name: str
-    data: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    data: DataT_co = msgspec.field(default_factory=dict)  # type: ignore[assignment] # the default of its type
     id: str = ""
     ts: int = 0
 
@@ -45,10 +47,11 @@ class Event(Model, kw_only=True):
         """Check the fields; called when the event is made and again before it is sent."""
         if not isinstance(self.name, str) or not self.name:
             raise EventInvalidError("an event needs a name: Event(name='shop/order.created', data={…})")
-        if self.data is None:
-            self.data = {}
-        if not isinstance(self.data, Mapping):
-            raise EventInvalidError(f"event {self.name!r}: data must be a mapping, not {type(self.data).__name__}")
+        data: Any = self.data
+        if data is None:
+            self.data = cast("DataT_co", {})
+        elif not isinstance(data, Mapping) and not _is_object(type(data)):
+            raise EventInvalidError(f"event {self.name!r}: data must be a mapping, not {type(data).__name__}")
         if not isinstance(self.id, str):
             raise EventInvalidError(f"event {self.name!r}: id must be text, not {type(self.id).__name__}")
         if not isinstance(self.ts, int) or isinstance(self.ts, bool):
@@ -58,6 +61,11 @@ class Event(Model, kw_only=True):
     def complaint(cls, text: str) -> EventInvalidError:
         """Return the error for a value of which no event can be made."""
         return EventInvalidError(f"not an event: {text}")
+
+
+def _is_object(cls: type) -> bool:
+    """Say whether values of `cls` are objects in JSON."""
+    return is_pydantic(cls) or (is_record(cls) and not issubclass(cls, tuple))
 
 
 def _snapshot(value: Any) -> Any:

@@ -26,14 +26,15 @@ from stepserve_core._config import (
     strip_nulls,
 )
 from stepserve_core._context import Context, ContextSync
+from stepserve_core._event_type import EventTypes
 from stepserve_core._middleware import UninitializedMiddleware
 from stepserve_core.errors import Error, FunctionConfigInvalidError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-HandlerAsync = Callable[[Context], Awaitable[T]]
-HandlerSync = Callable[[ContextSync], T]
+HandlerAsync = Callable[[Context[Any]], Awaitable[T]]
+HandlerSync = Callable[[ContextSync[Any]], T]
 Handler = HandlerAsync[Any] | HandlerSync[Any]
 
 MAX_RETRIES = 20
@@ -78,7 +79,10 @@ class FunctionOptions(NamedTuple):
             yield f"trigger: at most 10, not {len(self.triggers)}"
         for trigger in self.triggers:
             if not isinstance(trigger, (TriggerCron, TriggerDeferred, TriggerEvent)):
-                yield f"trigger: must be TriggerEvent(event=…) or TriggerCron(cron=…), not {type(trigger).__name__}"
+                yield (
+                    "trigger: must be TriggerEvent(event=…), TriggerCron(cron=…) or an EventType,"
+                    f" not {type(trigger).__name__}"
+                )
             else:
                 yield from (f"trigger.{problem.field} {problem.text}" for problem in trigger.problems())
         if len({repr(trigger) for trigger in self.triggers}) < len(self.triggers):
@@ -152,6 +156,7 @@ class Function(Generic[T_co]):
         self.handler = handler
         self.output_type = output_type
         self.middleware = middleware
+        self.event_types = EventTypes(options.triggers)
         self.is_handler_async = is_async(handler)
         self._refuse_mixed_colours("on_failure", options.on_failure)
         self._refuse_mixed_colours("on_cancel", options.on_cancel)

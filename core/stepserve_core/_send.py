@@ -6,7 +6,7 @@ import base64
 import os
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
@@ -45,12 +45,12 @@ class EventSender:
         """The runtime of the request."""
         return self._runtime
 
-    def send_in_step(self, events: Event | list[Event]) -> Any:
+    def send_in_step(self, events: Event[Any] | Sequence[Event[Any]]) -> Any:
         """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
         sending = self.send(events)
         return sending if self._runtime.is_async else run_sync(sending)
 
-    async def send(self, events: Event | list[Event]) -> list[str]:
+    async def send(self, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
         """Send events; return their ids.
 
         Raises:
@@ -116,7 +116,7 @@ def _as_list(events: object) -> list[Event]:
     raise EventInvalidError(f"send takes an Event or a list of them, not {type(events).__name__}")
 
 
-def encode_events(events: list[Event]) -> bytes:
+def encode_events(events: Sequence[Event[Any]]) -> bytes:
     """Return the body for `events` (8.1).
 
     Raises:
@@ -130,7 +130,7 @@ def encode_events(events: list[Event]) -> bytes:
     return encode_wire([_wire(index, event, now) for index, event in enumerate(events)])
 
 
-def _wire(index: int, event: Event, now: int) -> dict[str, object]:
+def _wire(index: int, event: Event[Any], now: int) -> dict[str, object]:
     if not isinstance(event, Event):
         raise EventInvalidError(f"item {index} is not an Event but {type(event).__name__}; write Event(name=…, data=…)")
     event.validate()

@@ -6,14 +6,14 @@ What a step asks of the server is written once, in `Ask`s; `Step` and `StepSync`
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
 from stepserve_core._ai import AI, AISync
-from stepserve_core._asks import Asks, Read, read_event, read_nothing
+from stepserve_core._asks import Asks, Read, event_reader, read_nothing
 from stepserve_core._durations import Duration
 from stepserve_core._engine import Run
 from stepserve_core._event import Event
@@ -23,12 +23,14 @@ from stepserve_core._memos import MISSING
 from stepserve_core._outputs import LAMBDA, PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
 from stepserve_core._serialize import UNSET
-from stepserve_core.errors import MemoMismatchError
+from stepserve_core.errors import EventInvalidError, MemoMismatchError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
+    from stepserve_core._event_type import EventType
     from stepserve_core._function import Function
     from stepserve_core._send import EventSender
+    from stepserve_core._triggering import DataT
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -77,7 +79,7 @@ class StepSync(_Steps, ExtraStepsSync):
         step_id: str,
         *,
         function: Function[T],
-        data: Mapping[str, object] | None = None,
+        data: object = None,
         timeout: Duration | None = None,
         v: str | None = None,
     ) -> T:
@@ -98,7 +100,7 @@ class StepSync(_Steps, ExtraStepsSync):
         """Run a function by its id, perhaps of another app, and return its result."""
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
-    def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
+    def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
         """Send events once; return their ids."""
         return self._reach(step_id, None, self._asks.send_event, events)  # type: ignore[no-any-return]
 
@@ -110,12 +112,14 @@ class StepSync(_Steps, ExtraStepsSync):
         """Go on at `until`."""
         self._reach(step_id, read_nothing, self._asks.sleep_until, until)
 
-    def wait_for_event(self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration) -> Event | None:
+    def wait_for_event(
+        self, step_id: str, *, event: str | EventType[DataT], if_exp: str | None = None, timeout: Duration
+    ) -> Event[DataT] | None:
         """Go on when `event` comes for which `if_exp` is true; return it, or None after `timeout`.
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.
         """
-        return self._reach(step_id, read_event, self._asks.wait_for_event, event, if_exp, timeout)  # type: ignore[no-any-return]
+        return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)  # type: ignore[no-any-return]
 
     def _reach(self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object) -> Any:
         hashed, index = self._run.identify(step_id)
@@ -140,7 +144,7 @@ class StepSync(_Steps, ExtraStepsSync):
             return value
         try:
             return read(value)
-        except MemoMismatchError as error:
+        except (MemoMismatchError, EventInvalidError) as error:
             run_sync(run.runtime.fail(run, error))
 
 
@@ -205,7 +209,7 @@ class Step(_Steps, ExtraSteps):
         step_id: str,
         *,
         function: Function[T],
-        data: Mapping[str, object] | None = None,
+        data: object = None,
         timeout: Duration | None = None,
         v: str | None = None,
     ) -> Coroutine[None, object, T]:
@@ -226,7 +230,7 @@ class Step(_Steps, ExtraSteps):
         """Run a function by its id, perhaps of another app, and return its result."""
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
-    def send_event(self, step_id: str, events: Event | list[Event]) -> Coroutine[None, object, list[str]]:
+    def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> Coroutine[None, object, list[str]]:
         """Send events once; return their ids."""
         return self._reach(step_id, None, self._asks.send_event, events)
 
@@ -239,13 +243,13 @@ class Step(_Steps, ExtraSteps):
         return self._reach(step_id, read_nothing, self._asks.sleep_until, until)
 
     def wait_for_event(
-        self, step_id: str, *, event: str, if_exp: str | None = None, timeout: Duration
-    ) -> Coroutine[None, object, Event | None]:
+        self, step_id: str, *, event: str | EventType[DataT], if_exp: str | None = None, timeout: Duration
+    ) -> Coroutine[None, object, Event[DataT] | None]:
         """Go on when `event` comes for which `if_exp` is true; return it, or None after `timeout`.
 
         In `if_exp`, `event` is the event that started the run and `async` the one that came.
         """
-        return self._reach(step_id, read_event, self._asks.wait_for_event, event, if_exp, timeout)
+        return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)
 
     def _reach(
         self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object
@@ -282,7 +286,7 @@ class Step(_Steps, ExtraSteps):
             return value
         try:
             return read(value)
-        except MemoMismatchError as error:
+        except (MemoMismatchError, EventInvalidError) as error:
             await run.runtime.fail(run, error)
 
     async def _act(

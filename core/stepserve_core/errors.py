@@ -20,7 +20,7 @@
     │   ├── BodyInvalidError
     │   ├── QueryParamMissingError
     │   └── FunctionNotFoundError
-    ├── EventInvalidError              an event that cannot be sent
+    ├── EventInvalidError              an event that cannot be sent, or does not have its type; never retried
     ├── SendEventsError                the server took only some of the events, or none
     ├── RegistrationFailedError        the server did not accept the app's functions
     ├── UnknownError                   for whatever has no class of its own
@@ -189,9 +189,10 @@ class FunctionNotFoundError(RequestError):
 
 
 class EventInvalidError(Error, ValueError):
-    """An event that cannot be sent."""
+    """An event that cannot be sent, or whose data is not what its `EventType` says. It is never retried."""
 
     code = ErrorCode.EVENT_INVALID
+    is_retriable = False
 
 
 class SendEventsError(Error):

@@ -20,6 +20,7 @@ PUBLIC = {
     "Debounce",
     "Deferred",
     "Event",
+    "EventType",
     "FetchResponse",
     "Function",
     "Group",

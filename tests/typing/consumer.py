@@ -6,6 +6,7 @@ Every `assert_type` is a promise about inference; every class and option that us
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import functools
 import logging
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 import fastapi
 import flask
-from typing_extensions import assert_type
+from typing_extensions import TypedDict, assert_type
 
 import stepserve
 import stepserve.fastapi
@@ -27,6 +28,7 @@ from stepserve import (
     ContextSync,
     Debounce,
     Event,
+    EventType,
     Function,
     Inngest,
     Middleware,
@@ -336,8 +338,86 @@ async def send() -> None:
     assert_type(client.send_sync([Event(name="a/b")]), list[str])
 
 
+@dataclasses.dataclass
+class OrderCreated:
+    """The data of a user's event."""
+
+    order: str
+    total: float
+
+
+class Shipped(TypedDict):
+    """The data of another one."""
+
+    order: str
+
+
+order_created = EventType("shop/order.created", OrderCreated)
+shipped = EventType("shop/shipped", Shipped)
+counted = EventType("shop/counted", dict[str, int])
+either: EventType[OrderCreated | Shipped] = EventType("shop/either", OrderCreated | Shipped)
+assert_type(order_created, EventType[OrderCreated])
+assert_type(counted, EventType[dict[str, int]])
+assert_type(order_created(OrderCreated("A-1", 1.5), id="1"), Event)
+assert_type(shipped.event({"order": "A-1"}), Event)
+assert_type(order_created.where("event.data.total > 100"), TriggerEvent[OrderCreated])
+assert_type(TriggerEvent(event=order_created, expression="true"), TriggerEvent[OrderCreated])
+assert_type(ORDERED, TriggerEvent[Mapping[str, Any]])
+
+
+@client.create_function(fn_id="typed", trigger=order_created, cancel=[Cancel(event=shipped)], on_failure=async_failed)
+async def typed(ctx: Context[OrderCreated]) -> OrderCreated:
+    assert_type(ctx.event, Event[OrderCreated])
+    assert_type(ctx.event.data, OrderCreated)
+    assert_type(ctx.events, list[Event[OrderCreated]])
+    assert_type(ctx.event.data.total, float)
+    came = await ctx.step.wait_for_event("wait", event=shipped, timeout="1d")
+    assert_type(came, Event[Shipped] | None)
+    if came is not None:
+        assert_type(came.data["order"], str)
+    plain = await ctx.step.wait_for_event("plain", event="shop/other", timeout="1d")
+    assert_type(plain, Event | None)
+    assert_type(await ctx.step.send_event("send", order_created(ctx.event.data)), list[str])
+    await ctx.step.send_event("many", [shipped({"order": "A"}), Event(name="a", data={"n": 1})])
+    assert_type(await ctx.step.invoke("invoke", function=typed_sync, data={"order": "A"}), bytes)
+    assert_type(await ctx.step.invoke("self", function=typed, data=ctx.event.data), OrderCreated)
+    return ctx.event.data
+
+
+@client.create_function(fn_id="typed-sync", trigger=[shipped.where("true")])
+def typed_sync(ctx: ContextSync[Shipped]) -> bytes:
+    assert_type(ctx.event.data, Shipped)
+    assert_type(ctx.step.wait_for_event("w", event=order_created, timeout=1000), Event[OrderCreated] | None)
+    return b""
+
+
+@client.create_function(fn_id="several", trigger=[order_created, shipped.where("true")])
+async def several(ctx: Context[OrderCreated | Shipped]) -> str:
+    data = ctx.event.data
+    return data.order if isinstance(data, OrderCreated) else data["order"]
+
+
+@client.create_function(fn_id="several-sync", trigger=(order_created, TriggerCron(cron="0 3 * * *")))
+def several_sync(ctx: ContextSync[OrderCreated | Mapping[str, Any]]) -> None: ...
+
+
+@client.create_function(fn_id="union", trigger=either)
+def union(ctx: ContextSync[OrderCreated | Shipped]) -> None: ...
+
+
+@client.create_function(fn_id="any", trigger=order_created)
+def anything(ctx: ContextSync[Any]) -> None: ...
+
+
+assert_type(typed, Function[OrderCreated])
+assert_type(typed_sync, Function[bytes])
+assert_type(several, Function[str])
+kept_events = [Event(name="a/b", data={"n": 1}), Event(name="a/c")]
+client.send_sync(kept_events)
+client.send_sync([order_created(OrderCreated("A-1", 1.5)), *kept_events])
+
 functions = [sync, asynchronous, invoice, count, mapping]
-all_functions: list[Function[Any]] = [sync, asynchronous]
+all_functions: list[Function[Any]] = [sync, asynchronous, typed, typed_sync, several, several_sync, union, anything]
 
 flask_app = flask.Flask(__name__)
 stepserve.flask.serve(
