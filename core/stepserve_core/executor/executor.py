@@ -23,7 +23,7 @@ from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY
 from stepserve_core.executor.gateway_transport import GatewayTransport
 from stepserve_core.executor.loop import Loop, LoopSettings
 from stepserve_core.executor.metadata import Entry, add_metadata
-from stepserve_core.executor.register import Registered, register_app
+from stepserve_core.executor.register import Registered, register_app, remove_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
@@ -190,6 +190,15 @@ class Executor:
             self.registry = registered.registry
         self.loop.wake()
         return registered
+
+    async def remove_app(self, app_id: str) -> bool:
+        """Forget an app and archive its functions; their runs go on. Return False where there is no such app."""
+        async with self._syncing:
+            registry = await self._write(lambda scope: remove_app(scope, app_id))
+            if registry is None:
+                return False
+            self.registry = registry
+        return True
 
     async def cancel(self, run_id: str) -> bool:
         """Cancel a run. Return False where it has ended or does not exist."""

@@ -52,6 +52,14 @@ def register_app(scope: Scope, registration: Registration) -> Registered:
     return Registered(app_id, known is None or known.checksum != registration.checksum, registry)
 
 
+def remove_app(scope: Scope, app_id: str) -> Registry | None:
+    """Forget an app and archive its functions. Return what is known from now on; None where there is no such app."""
+    if not scope.tables.apps.remove(app_id):
+        return None
+    scope.tables.apps.archive_others(app_id, [], scope.now)
+    return Registry(scope.tables.apps.functions())
+
+
 def _store_functions(scope: Scope, app_id: str, registration: Registration) -> Registry:
     kept: list[str] = []
     for config in registration.functions:

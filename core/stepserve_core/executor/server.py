@@ -130,9 +130,9 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     except BaseException:
         listener.close()
         raise
-    server = QuietServer(_uvicorn_config(executor, config))
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
+    server = QuietServer(_uvicorn_config(executor, config, sync))
     finished = asyncio.Event()
     try:
         await executor.start()
@@ -162,9 +162,9 @@ def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
     return Executor(store, clock=clock, settings=settings, gateway_allow=allow, gateway_timeout=config.gateway_timeout)
 
 
-def _uvicorn_config(executor: Executor, config: ServerConfig) -> uvicorn.Config:
+def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync) -> uvicorn.Config:
     return uvicorn.Config(
-        build_api(executor, config.access),
+        build_api(executor, config.access, sync),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -5,14 +5,26 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
 from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, signals
-from stepserve_core.executor.api.http import Access, HttpError, error_response
+from stepserve_core.executor.api.http import Access, HttpError, error_response, require_key
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
+from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.executor import Executor
+
+
+async def gql(request: Request) -> Response:
+    """`POST /v0/gql`. The library is imported when it is first needed: most servers never are asked."""
+    require_key(request)
+    from stepserve_core.executor.api.graphql.endpoint import respond  # noqa: PLC0415 - see above
+
+    return await respond(request)
+
 
 ROUTES = [
     Route("/e/{key:path}", intake.send_events, methods=["POST"]),
@@ -20,6 +32,7 @@ ROUTES = [
     Route("/fn/register", apps.register, methods=["POST"]),
     Route("/health", apps.health, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
+    Route("/v0/gql", gql, methods=["POST"]),
     Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
     Route("/v0/runs/{id}/batch", reads.get_batch, methods=["GET"]),
     Route("/v0/runs/{id}/actions", reads.get_actions, methods=["GET"]),
@@ -59,8 +72,8 @@ class ServerKindMiddleware:
         await self._app(scope, receive, send_with_header)
 
 
-def build_api(executor: Executor, access: Access) -> Starlette:
-    """Return the API of an executor as an ASGI application."""
+def build_api(executor: Executor, access: Access, sync: AppSync | None = None) -> Starlette:
+    """Return the API of an executor as an ASGI application; `sync` is asked to sync apps by URL."""
     app = Starlette(
         routes=ROUTES,
         middleware=[
@@ -78,4 +91,5 @@ def build_api(executor: Executor, access: Access) -> Starlette:
     )
     app.state.executor = executor
     app.state.access = access
+    app.state.sync = sync
     return app

@@ -76,6 +76,10 @@ class Apps:
         """Remove the entry of a URL that had no app yet."""
         self._execute("DELETE FROM apps WHERE url = ? AND name = ''", (url,))
 
+    def remove(self, app_id: str) -> bool:
+        """Remove an app. Return False where there is none."""
+        return self._execute("DELETE FROM apps WHERE id = ?", (app_id,)).rowcount > 0
+
     def set_error(self, app_id: str, error: str | None) -> None:
         """Note why the last sync failed, or that it worked."""
         self._execute("UPDATE apps SET error = ? WHERE id = ?", (error, app_id))

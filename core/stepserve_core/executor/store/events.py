@@ -52,6 +52,27 @@ class Events:
         ).fetchone()
         return None if row is None else Event(*row)
 
+    def of_run(self, run_id: str) -> list[Event]:
+        """Return what started a run: its event, or the events of its batch."""
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM events WHERE seq IN (SELECT event_seq FROM runs WHERE id = :run UNION"
+            " SELECT m.event_seq FROM batches b JOIN batch_events m ON m.batch_id = b.id WHERE b.run_id = :run)"
+            " ORDER BY seq",
+            {"run": run_id},
+        )
+        return [Event(*row) for row in rows]
+
+    def page(self, begin: str, end: str, names: list[str], limit: int, *, internal: bool) -> list[Event]:
+        """Return events whose internal id lies between `begin` (included) and `end`, the newest first."""
+        named = f" AND name IN ({', '.join('?' * len(names))})" if names else ""
+        hidden = "" if internal else " AND name NOT LIKE 'inngest/%'"
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM events WHERE internal_id >= ? AND internal_id < ?{named}{hidden}"
+            " ORDER BY internal_id DESC, seq DESC LIMIT ?",
+            (begin, end, *names, limit),
+        )
+        return [Event(*row) for row in rows]
+
     def search(self, after: str, before: str, name: str | None, limit: int) -> list[Event]:
         """Return events whose internal id lies between `after` (included) and `before`, the newest first.
 

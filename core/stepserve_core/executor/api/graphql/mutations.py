@@ -1,0 +1,68 @@
+"""The mutations (executor.md 13.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stepserve_core.errors import FunctionNotFoundError
+from stepserve_core.executor import ids
+from stepserve_core.executor.api.graphql.views import View, Views
+
+if TYPE_CHECKING:
+    from stepserve_core.executor.apps import AppSync
+    from stepserve_core.executor.executor import Executor
+
+
+class Mutations:
+    """Root of the mutations of one request."""
+
+    def __init__(self, executor: Executor, sync: AppSync | None) -> None:
+        self._executor = executor
+        self._sync = sync
+        self._views = Views(executor)
+
+    async def createApp(self, _info: object, input: dict[str, str]) -> View:  # noqa: A002, N802 - as in GraphQL
+        """Sync the app at a URL and return it; one that cannot be reached is kept, and tried again."""
+        if self._sync is None:
+            raise ValueError("this executor does not sync apps by URL")
+        url = input["url"] if "://" in input["url"] else f"http://{input['url']}"
+        await self._sync.sync(url)
+        (app, *_) = await self._executor.read(lambda tables: tables.apps.of_url(url)) or (None,)
+        if app is None:
+            raise ValueError(f"the app at {url} registered itself under another URL")
+        return self._views.app(app)
+
+    async def deleteApp(self, _info: object, id: str) -> str:  # noqa: A002, N802 - as in GraphQL
+        """Remove an app and archive its functions."""
+        if not await self._executor.remove_app(id):
+            raise ValueError(f"there is no app {id[:40]}")
+        return id
+
+    async def deleteAppByName(self, _info: object, name: str) -> bool:  # noqa: N802 - as in GraphQL
+        """Remove an app; say whether there was one."""
+        return await self._executor.remove_app(ids.app_id(name))
+
+    async def invokeFunction(  # noqa: N802 - as in GraphQL
+        self,
+        _info: object,
+        functionSlug: str,  # noqa: N803 - as in GraphQL
+        data: dict[str, Any] | None = None,
+        user: dict[str, Any] | None = None,
+    ) -> bool:
+        """Start a function, whatever its triggers."""
+        if self._executor.registry.find(functionSlug) is None:
+            raise FunctionNotFoundError(f"function {functionSlug[:80]} not found")
+        await self._executor.invoke(functionSlug, msgspec.json.encode({"data": data or {}, "user": user or {}}))
+        return True
+
+    async def cancelRun(self, _info: object, runID: str) -> View:  # noqa: N802, N803 - as in GraphQL
+        """Cancel a run."""
+        cancelled = await self._executor.cancel(runID)
+        run = await self._executor.read(lambda tables: tables.runs.get(runID))
+        if run is None:
+            raise ValueError(f"run not found: {runID[:40]}")
+        if not cancelled:
+            raise ValueError(f"the run has ended already, with the status {run.status}")
+        return self._views.function_run(run)

@@ -1,0 +1,114 @@
+"""The types, queries and mutations (executor.md 13.1 to 13.3). What is missing here is refused by name."""
+
+from __future__ import annotations
+
+TYPES = """
+scalar Time
+scalar ULID
+scalar UUID
+scalar Map
+
+enum FunctionRunStatus { CANCELLED COMPLETED FAILED QUEUED RUNNING SKIPPED }
+enum RunTraceSpanStatus { CANCELLED COMPLETED FAILED QUEUED RUNNING WAITING SKIPPED }
+enum StepOp { INVOKE RUN SLEEP WAIT_FOR_EVENT AI_GATEWAY WAIT_FOR_SIGNAL }
+enum FunctionTriggerTypes { CRON EVENT }
+enum RunsOrderByField { QUEUED_AT STARTED_AT ENDED_AT }
+enum RunsOrderByDirection { ASC DESC }
+enum SingletonMode { SKIP CANCEL }
+enum ConcurrencyScope { ACCOUNT ENVIRONMENT FUNCTION }
+
+type App {
+  id: ID! externalID: String! name: String! sdkLanguage: String! sdkVersion: String! framework: String url: String
+  checksum: String error: String appVersion: String connected: Boolean! functionCount: Int! functions: [Function!]!
+}
+type Function {
+  id: String! name: String! slug: String! config: String! triggers: [FunctionTrigger!] url: String! appID: String!
+  app: App isPaused: Boolean! configuration: FunctionConfiguration!
+}
+type FunctionTrigger { type: FunctionTriggerTypes! value: String! condition: String }
+type FunctionConfiguration {
+  cancellations: [CancellationConfiguration!]! retries: RetryConfiguration! priority: String
+  eventsBatch: EventsBatchConfiguration concurrency: [ConcurrencyConfiguration!]! rateLimit: RateLimitConfiguration
+  debounce: DebounceConfiguration throttle: ThrottleConfiguration singleton: SingletonConfiguration
+}
+type CancellationConfiguration { event: String! timeout: String condition: String }
+type RetryConfiguration { value: Int! isDefault: Boolean }
+type EventsBatchConfiguration { maxSize: Int! timeout: String! key: String }
+type ConcurrencyConfiguration { scope: ConcurrencyScope! limit: ConcurrencyLimitConfiguration! key: String }
+type ConcurrencyLimitConfiguration { value: Int! isPlanLimit: Boolean }
+type RateLimitConfiguration { limit: Int! period: String! key: String }
+type DebounceConfiguration { period: String! key: String }
+type ThrottleConfiguration { burst: Int! key: String limit: Int! period: String! }
+type SingletonConfiguration { mode: SingletonMode! key: String }
+
+type Event {
+  id: ID! externalID: String name: String createdAt: Time payload: String raw: String
+  functionRuns: [FunctionRun!] totalRuns: Int pendingRuns: Int
+}
+type FunctionRun {
+  id: ID! functionID: String! function: Function event: Event eventID: ID! status: FunctionRunStatus startedAt: Time
+  finishedAt: Time output: String cron: String batchID: ULID
+}
+type EventV2 {
+  envID: UUID! id: ULID! idempotencyKey: String name: String! occurredAt: Time! raw: String! receivedAt: Time!
+  runs: [FunctionRunV2!]!
+}
+type EventsConnection { edges: [EventsEdge!]! pageInfo: PageInfo! }
+type EventsEdge { node: EventV2! cursor: String! }
+
+type FunctionRunV2 {
+  id: ULID! appID: UUID app: App functionID: UUID! function: Function traceID: String! queuedAt: Time! startedAt: Time
+  endedAt: Time status: FunctionRunStatus! triggerIDs: [ULID!]! eventName: String isBatch: Boolean! cronSchedule: String
+  output: String trace(preview: Boolean): RunTraceSpan originalRunID: ULID skipReason: String skipExistingRunID: ULID
+}
+type RunsV2Connection { edges: [FunctionRunV2Edge!]! pageInfo: PageInfo! totalCount(preview: Boolean): Int! }
+type FunctionRunV2Edge { node: FunctionRunV2! cursor: String! }
+type PageInfo { hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: String endCursor: String }
+
+type RunTraceSpan {
+  runID: ULID! spanID: String! traceID: String! functionID: UUID! name: String! status: RunTraceSpanStatus!
+  attempts: Int duration: Int outputID: String queuedAt: Time! startedAt: Time endedAt: Time
+  childrenSpans: [RunTraceSpan!]! stepOp: StepOp stepID: String stepType: String isRoot: Boolean! parentSpanID: String
+}
+type RunTraceSpanOutput { input: String data: String error: StepError }
+type StepError { message: String! name: String stack: String cause: String }
+type RunTraceTrigger {
+  eventName: String IDs: [ULID!]! payloads: [String!]! timestamp: Time! isBatch: Boolean! batchID: ULID cron: String
+}
+
+input EventQuery { eventId: ID! }
+input FunctionQuery { functionSlug: String! }
+input EventsFilter {
+  from: Time! until: Time eventNames: [String!] includeInternalEvents: Boolean! = false query: String
+}
+input RunsFilterV2 {
+  from: Time! until: Time timeField: RunsOrderByField = QUEUED_AT status: [FunctionRunStatus!] functionIDs: [UUID!]
+  appIDs: [UUID!] query: String
+}
+input RunsV2OrderBy { field: RunsOrderByField! direction: RunsOrderByDirection! }
+input CreateAppInput { url: String! }
+
+type Query {
+  apps: [App!]!
+  app(id: UUID!): App
+  functions: [Function!]
+  functionBySlug(query: FunctionQuery!): Function
+  event(query: EventQuery!): Event
+  eventV2(id: ULID!): EventV2!
+  eventsV2(first: Int! = 40, after: String, filter: EventsFilter!): EventsConnection!
+  runs(
+    first: Int! = 40 after: String orderBy: [RunsV2OrderBy!]! filter: RunsFilterV2! preview: Boolean
+  ): RunsV2Connection!
+  run(runID: String!): FunctionRunV2
+  runTrace(runID: String!): RunTraceSpan!
+  runTrigger(runID: String!): RunTraceTrigger!
+  runTraceSpanOutputByID(outputID: String!): RunTraceSpanOutput!
+}
+type Mutation {
+  createApp(input: CreateAppInput!): App!
+  deleteApp(id: String!): String!
+  deleteAppByName(name: String!): Boolean!
+  invokeFunction(data: Map, functionSlug: String!, user: Map): Boolean
+  cancelRun(runID: ULID!): FunctionRun!
+}
+"""
