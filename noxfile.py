@@ -98,7 +98,7 @@ def wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", "--no-deps", str(built))
     session.install(f"{built}[all]", *group("types"), *group("test"))
     tests = pathlib.Path("tests/wheel").resolve()
-    consumer = pathlib.Path("tests/typing/consumer.py").resolve()
+    programs = [str(path.resolve()) for path in pathlib.Path("tests/typing").glob("*.py")]
     session.chdir(out)
-    session.run("mypy", "--strict", "--config-file=", str(consumer))
+    session.run("mypy", "--strict", "--config-file=", *programs)
     session.run("pytest", "-c", str(tests / "pytest.ini"), str(tests), env={"STEPSERVE_WHEEL": str(built)})

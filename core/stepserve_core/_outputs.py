@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ LAMBDA: Final = "<lambda>"
 """The name of functions that cannot be annotated."""
 
 _KNOWN: Final[dict[Hashable, Converter | None]] = {}
+_DECORATED: Final[weakref.WeakKeyDictionary[types.FunctionType, Converter | None]] = weakref.WeakKeyDictionary()
 _UNKNOWN: Any = object()
 
 
@@ -88,6 +90,11 @@ def _first_time(handler: Any, function: types.FunctionType, key: Hashable) -> Co
         if not isinstance(annotation, str) or key is not function or reads_closure(function, annotation):
             return _make(handler)
         key = annotation, function.__module__, function.__qualname__
+    elif key is function and function.__closure__ is not None:
+        # Made by a decorator, which gives it the name of what it wraps; perhaps anew for each step.
+        if function not in _DECORATED:
+            _DECORATED[function] = _make(handler)
+        return _DECORATED[function]
     if key not in _KNOWN:
         _KNOWN[key] = None if annotation is None else _make(handler)
     if key is function and _KNOWN[key] is None:

@@ -6,9 +6,11 @@ import dataclasses
 import datetime
 import enum
 import functools
+import gc
 import logging
 import typing
 import uuid
+import weakref
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union, cast
@@ -430,6 +432,21 @@ def test_a_local_function_with_a_type_of_the_module_is_looked_up_once(
 
     assert [RECEIPT, RECEIPT] == [run(), run()]
     assert 1 == len([handler for handler in asked if getattr(handler, "__name__", "") == "local"])
+
+
+def test_functions_that_are_decorated_anew_for_each_call_are_not_kept_alive(colour: str) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def fresh() -> Callable[..., Receipt]:
+        wrapped = logged(charge)
+        made.append(weakref.ref(wrapped))
+        return wrapped
+
+    for _ in range(2):
+        assert RECEIPT == replayed(colour, fresh())
+    gc.collect()
+
+    assert [None, None] == [reference() for reference in made]
 
 
 def count_rows() -> Plain:
