@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import msgspec
 from typing_extensions import TypeVar
 
+from stepserve_core import _config
 from stepserve_core._config import TriggerEvent
 from stepserve_core._conversion import MisfitError, strict_converter_for
 from stepserve_core._event import Event, event_from
@@ -194,3 +195,7 @@ class EventTypes:
             except EventInvalidError as error:
                 problems.append(str(error))
         raise EventInvalidError("; ".join(problems))
+
+
+# Annotations of options name this class; whoever resolves them (inspect.signature, get_type_hints) looks there.
+vars(_config)["EventType"] = EventType

@@ -357,11 +357,11 @@ class StepError(Error):
         return self._stack
 
 
-def is_retriable(error: BaseException) -> bool:
-    """Say whether the server should try again after `error`."""
-    return getattr(error, "is_retriable", True) is not False
+def is_retriable(err: BaseException) -> bool:
+    """Say whether the server should try again after `err`."""
+    return getattr(err, "is_retriable", True) is not False
 
 
-def is_quiet(error: BaseException) -> bool:
-    """Say whether `error` was raised with `quiet=True`."""
-    return getattr(error, "quiet", False) is True
+def is_quiet(err: BaseException) -> bool:
+    """Say whether `err` was raised with `quiet=True`."""
+    return getattr(err, "quiet", False) is True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -456,3 +457,10 @@ def test_a_handler_of_cancellations_of_the_other_colour_is_refused() -> None:
 
     with pytest.raises(core.errors.Error, match="a non-async function cannot have an async on_cancel handler"):
         define(on_cancel=asynchronous)
+
+
+@pytest.mark.parametrize("option", ["Cancel", "TriggerEvent", "Batch", "TriggerCron"])
+def test_tools_can_resolve_the_annotations_of_an_option(option: str) -> None:
+    parameters = inspect.signature(getattr(core, option)).parameters
+
+    assert [*get_type_hints(getattr(core, option))] == [*parameters]

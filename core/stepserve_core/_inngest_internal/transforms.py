@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from stepserve_core import _canonical, _durations
-from stepserve_core._config import strip_nulls as deep_strip_none
+from stepserve_core._config import strip_nulls
 from stepserve_core._inngest_internal import without_counterpart
 from stepserve_core._opcodes import hash_step_id
 from stepserve_core._signature import hash_event_key, hash_signing_key
@@ -34,6 +34,11 @@ def canonicalize(value: bytes) -> bytes | Exception:
         return ValueError(f"failed to canonicalize: {error}")
 
 
+def deep_strip_none(obj: Any) -> Any:
+    """Return `obj` without None in objects and arrays."""
+    return strip_nulls(obj)
+
+
 def to_duration_str(ms: int | datetime.timedelta) -> str | Exception:
     """Return the wire form of a duration (protocol.md 7.1)."""
     try:
@@ -52,5 +57,4 @@ def to_iso_utc(value: datetime.datetime) -> str:
     return _durations.to_iso(value)
 
 
-def __getattr__(name: str) -> Any:
-    return without_counterpart(__name__)(name)
+__getattr__ = without_counterpart(__name__)

@@ -1,0 +1,220 @@
+"""Writes docs/compatibility.md: every public name of the official package beside ours.
+
+`python -m tests.peers.compatibility` writes it anew; a test fails when it is out of date, or when something differs
+without a reason in `REASONS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import logging
+import pathlib
+from typing import Any, NamedTuple
+
+from tests.peers.surface import Shape, find, load, members
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/compatibility.md"
+
+ADAPTER = ("serve", "FRAMEWORK")
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "": (),
+    ".flask": ADAPTER,
+    ".fast_api": ADAPTER,
+    ".django": ADAPTER,
+    ".tornado": ADAPTER,
+    ".digital_ocean": ADAPTER,
+    ".experimental": (),
+    ".experimental.ai": (),
+    **{f".experimental.ai.{name}": ("Adapter",) for name in ("anthropic", "deepseek", "gemini", "grok", "openai")},
+    ".experimental.dev_server": ("server",),
+    ".experimental.digital_ocean_simulator": ("DigitalOceanSimulator", "FULL_PATH"),
+    ".experimental.mocked": (),
+    ".experimental.mocked.errors": ("UnstubbedStepError",),
+    ".experimental.realtime": (),
+    ".experimental.remote_state_middleware": (
+        "InMemoryDriver",
+        "RemoteStateMiddleware",
+        "StateDriver",
+    ),
+    ".experimental.sentry_middleware": ("SentryMiddleware",),
+    "._internal.errors": (),
+    "._internal.const": (),
+    "._internal.net": (),
+    "._internal.server_lib": (),
+    "._internal.transforms": (),
+    "._internal.types": (),
+    "._internal.middleware_lib": (),
+}
+"""Modules, and the names of each; by default those of `__all__`, or all that the module itself defines."""
+
+COUNTERPARTS = {"._internal.errors": "stepserve_core.errors", "._internal": "stepserve_core._inngest_internal"}
+
+PYDANTIC = (
+    "no pydantic in the core: importing it takes longer than all of ours; the methods that programs call are there"
+)
+PRIVATE = "no counterpart: private, and about how the official engine works"
+NEVER_MADE = "users never make one"
+SHADOWED = "a hook of either colour overrides it, and may call and await it"
+REASONS: dict[str, str] = {
+    ":Function": NEVER_MADE,
+    ":Function.call": PRIVATE,
+    ":Function.call_sync": PRIVATE,
+    ":Step": NEVER_MADE,
+    ":StepSync": NEVER_MADE,
+    **{
+        f":Middleware.{hook}": SHADOWED
+        for hook in (
+            "after_execution",
+            "after_send_events",
+            "before_execution",
+            "before_response",
+            "before_send_events",
+            "transform_input",
+            "transform_output",
+        )
+    },
+    ".experimental.sentry_middleware:SentryMiddleware.transform_output": "the parameter is named as in the base class",
+    "._internal.const:VERSION": "our own version",
+}
+"""Why something differs, by module and name. What is missing of `._internal` modules needs none (see PRIVATE)."""
+
+BEHAVIOUR = (
+    (
+        "A missing argument",
+        "TypeError, as of any Python call",
+        "`FunctionConfigInvalidError`, pydantic's `ValidationError`",
+    ),
+    ("An unknown argument", "TypeError: a misspelt option must not be lost", "ignored"),
+    (
+        "An event with a wrong field",
+        "`EventInvalidError`, a ValueError; `except ValueError` catches both",
+        "pydantic's `ValidationError`, a ValueError",
+    ),
+    ("An event without a name, or with an empty one", "refused when it is made: servers refuse it", "sent"),
+    ("Event data that is not JSON (datetime, UUID, dataclasses, …)", "sent as outputs of steps are", "refused"),
+    (
+        "What a server refuses of a function's options",
+        "`FunctionConfigInvalidError` at the definition",
+        "found at the sync",
+    ),
+    ("Durations", 'text such as "1h30m" is taken too', "int and timedelta"),
+    ("Codes of errors", "text that has `.value` too", "enum members"),
+    ("A signing key that is not hexadecimal", "refused when the client is made", "found at the sync"),
+    ("`mocked.trigger`: outputs of steps", "go through JSON, as in production", "kept as they are"),
+    ("`mocked.trigger`: retries", "per step; a step that failed for good can be caught", "counted for the whole run"),
+    ("`mocked.trigger`: errors that are not retriable", "not retried", "retried"),
+    ("`mocked.Inngest.send` of one event", "one id", "one id for each of its four fields"),
+    ("`dev_server.server`", "our executor, in a thread; origin 127.0.0.1", "`npx inngest-cli`; origin 0.0.0.0"),
+    ("`FRAMEWORK` of adapters", "text", "an enum member"),
+    ("`Function.get_config(url).main`", "a dict, as the wire has it", "a model with `to_dict()`"),
+    ("`isinstance(MiddlewareSync(…), Middleware)`", "True: one base for both colours", "False"),
+)
+"""What introspection does not see: what, here, there."""
+
+
+class Row(NamedTuple):
+    """One name of the official package."""
+
+    name: str
+    official: Shape
+    ours: Shape | None
+    reason: str
+
+    @property
+    def verdict(self) -> str:
+        """What the last column says."""
+        if self.ours == self.official:
+            return "same"
+        if self.ours is not None and self.ours.holds(self.official):
+            return f"more: {self.ours}"
+        return f"differs: {self.reason}" if self.reason else "DIFFERS WITHOUT A REASON"
+
+
+def counterpart(module: str) -> str:
+    """Return our module for the part of an official module's name behind `inngest`."""
+    for prefix, ours in COUNTERPARTS.items():
+        if module == prefix or module.startswith(f"{prefix}."):
+            return ours + module.removeprefix(prefix)
+    return f"stepserve{module}"
+
+
+def rows(module: str) -> list[Row]:
+    """Return the rows of a module."""
+    official = load(f"inngest{module}")
+    names = MODULES[module] or getattr(official, "__all__", None) or _own_names(official)
+    compared: list[Row] = []
+    theirs, ours = _samples("inngest"), _samples("stepserve")
+    for name in sorted(names):
+        value = getattr(official, name)
+        if inspect.ismodule(value):
+            continue
+        for path in (name, *(f"{name}.{member}" for member in _compared_members(module, value))):
+            shape = find(f"inngest{module}", path, theirs)
+            assert shape is not None, path
+            found = find(counterpart(module), path, ours)
+            is_private = found is None and module.startswith("._internal")
+            reason = REASONS.get(f"{module}:{path}") or (PRIVATE if is_private else "")
+            compared.append(Row(path, shape, found, reason))
+    return compared
+
+
+def _compared_members(module: str, value: Any) -> list[str]:
+    """Return the members to compare; of private modules only those of errors and enums."""
+    if module.startswith("._internal") and not (
+        inspect.isclass(value) and issubclass(value, (BaseException, enum.Enum))
+    ):
+        return []
+    return members(value)
+
+
+def _own_names(module: Any) -> list[str]:
+    own = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", module.__name__).startswith(module.__name__)
+        and not inspect.ismodule(value)
+    ]
+    return [name for name in own if name not in ("annotations", "T", "TTuple", "BaseModelT")]
+
+
+def _samples(package: str) -> dict[str, Any]:
+    module = load(package)
+    client = module.Inngest(app_id="app", is_production=False, logger=logging.getLogger(__name__))
+    function = client.create_function(fn_id="f", trigger=module.TriggerEvent(event="x"))(lambda ctx: ctx)
+    return {"Inngest": client, "Function": function}
+
+
+def render() -> str:
+    """Return the document."""
+    lines = [
+        "# Compatibility with the official Python SDK",
+        "",
+        "Every public name of `inngest` 0.5.19, found by introspection of the installed package, beside ours.",
+        "Parameters are shown without types. “same”: name, parameters, their order and defaults are equal.",
+        "“more”: what works there works here. This file is written by `python -m tests.peers.compatibility`;",
+        "a test fails when it is out of date.",
+        "",
+        "## What behaves differently on purpose",
+        "",
+        "| | here | there |",
+        "|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in BEHAVIOUR),
+        "",
+        f"Pydantic: {PYDANTIC}.",
+    ]
+    for module in MODULES:
+        lines += ["", f"## `inngest{module}`", "", "| name | official | here |", "|---|---|---|"]
+        lines += [f"| `{row.name}` | {_cell(row.official)} | {row.verdict.replace('|', '/')} |" for row in rows(module)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(shape: Shape) -> str:
+    return f"`{shape}`".replace("|", "/")
+
+
+if __name__ == "__main__":
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(render())

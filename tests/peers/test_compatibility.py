@@ -1,0 +1,32 @@
+"""Our surface beside that of the official package."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.peers import compatibility
+
+
+@pytest.mark.parametrize("module", compatibility.MODULES)
+def test_nothing_differs_without_a_reason(module: str) -> None:
+    compared = compatibility.rows(module)
+
+    assert compared
+    assert [] == [row for row in compared if row.verdict == "DIFFERS WITHOUT A REASON"]
+
+
+def test_no_reason_is_left_over() -> None:
+    differing = {
+        f"{module}:{row.name}"
+        for module in compatibility.MODULES
+        for row in compatibility.rows(module)
+        if row.verdict.startswith("differs")
+    }
+
+    assert [] == sorted(set(compatibility.REASONS) - differing)
+
+
+def test_the_document_is_up_to_date() -> None:
+    written = compatibility.DOCUMENT.read_text()
+
+    assert written == compatibility.render(), "run: python -m tests.peers.compatibility"
