@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from stepserve_core.executor import fragments
 from stepserve_core.executor.calls import RunState
 from stepserve_core.executor.decisions import RunFacts, Work
 from stepserve_core.executor.defers import describe_known
@@ -72,12 +73,21 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
         if function.flow is not None:
             timeouts.watch_finish(scope, function.flow, run.id, function.id)
     memos = scope.tables.steps.memos(run.id) if run.step_count else []
+    pairs = [(step, memo) for step, memo, _ in memos]
+    given = edited_memo(run, memos)
     state = RunState(
         events=(event,) if run.batch_id is None else scope.tables.batches.bodies(run.batch_id),
-        memos=[(step, memo) for step, memo, _ in memos],
+        memos=sorted([*pairs, *given]) if given else pairs,
         stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
         defers=describe_known(scope.tables.defers.of_run(run.id)) if run.defers else b"{}",
     )
     facts = msgspec.structs.replace(run, max_attempts=function.config.max_attempts)
     work = Work(item.id, item.kind, item.run_id, item.step, item.attempt, item.generation, item.queued_at, mark)
     return Claim(work, facts, function, state, item.payload)
+
+
+def edited_memo(run: RunFacts, memos: list[tuple[str, bytes, int]]) -> list[tuple[str, bytes]]:
+    """Return the entry that gives a step of a repeated run other arguments, until the step has finished."""
+    if run.edited_step is None or run.edited_input is None or any(step == run.edited_step for step, _, _ in memos):
+        return []
+    return [(run.edited_step, fragments.join_object({"input": run.edited_input}))]

@@ -34,7 +34,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     `rank` orders its items among those of other runs: its start in Unix seconds, less its priority. `slot_keys` are
     the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events; `batch_id`
     says that there are more. `flow` is what `flow/holds.py` wrote. `started` says that it was called before,
-    `defers` how many functions it deferred.
+    `defers` how many functions it deferred. `edited_input` are the arguments that `edited_step` runs with.
     """
 
     id: str
@@ -51,6 +51,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     flow: str | None = None
     started: bool = False
     defers: int = 0
+    edited_step: str | None = None
+    edited_input: bytes | None = None
     max_attempts: int = 5
 
 

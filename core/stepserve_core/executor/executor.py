@@ -25,6 +25,7 @@ from stepserve_core.executor.loop import Loop, LoopSettings
 from stepserve_core.executor.metadata import Entry, add_metadata
 from stepserve_core.executor.register import Registered, register_app, remove_app
 from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.reruns import rerun
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.signals import deliver_signal
@@ -280,6 +281,16 @@ class Executor:
             return bool(hashes)
 
         return await self._write(unit)
+
+    async def rerun(self, run_id: str, from_step: str | None = None, given: bytes | None = None) -> str:
+        """Start a run once more, perhaps from a step and with other arguments for it; return the id of the new run.
+
+        Raises:
+            RerunRefusedError: see `rerun`.
+        """
+        new_id = await self._write(lambda scope: rerun(scope, run_id, from_step, given))
+        self.loop.wake()
+        return new_id
 
     async def tick(self, slug: str) -> int:
         """Let the pending ticks of a function's schedules fire now; return how many there are.

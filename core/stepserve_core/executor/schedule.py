@@ -37,9 +37,13 @@ class Cause(NamedTuple):
     cron: str | None = None
     correlation_id: str | None = None
     batch_id: str | None = None
+    again: str | None = None
+    """Set where an event starts a function once more, because somebody asked for it."""
 
     def key(self, function_id: str) -> str:
         """Return the idempotency key."""
+        if self.again is not None:
+            return f"{function_id}-again-{self.again}"
         if self.batch_id is not None:
             return f"{function_id}-{self.batch_id}"
         return f"{function_id}-{self.event.id}" if self.cron is None else f"{function_id}-{self.cron}-{self.event.id}"

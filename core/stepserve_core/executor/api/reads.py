@@ -13,6 +13,7 @@ from starlette.responses import Response
 from stepserve_core.executor import fragments, ids
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, require_key
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
+from stepserve_core.executor.claims import edited_memo
 from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.metadata import show
@@ -135,9 +136,12 @@ def _batch(tables: Tables, run_id: str) -> bytes | None:
 
 
 def _actions(tables: Tables, run_id: str) -> bytes | None:
-    if tables.runs.facts(run_id) is None:
+    run = tables.runs.facts(run_id)
+    if run is None:
         return None
-    return fragments.join_object({step: memo for step, memo, _ in tables.steps.memos(run_id)})
+    memos = tables.steps.memos(run_id)
+    finished = {step: memo for step, memo, _ in memos}
+    return fragments.join_object({**finished, **dict(edited_memo(run, memos))})
 
 
 def _run_id(request: Request) -> str:

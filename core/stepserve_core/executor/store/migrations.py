@@ -72,7 +72,13 @@ CREATE TABLE metadata (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS)
+# runs.edited_step, edited_input: a step that runs with other arguments than the function gives it, and these as JSON.
+_RERUNS = """
+ALTER TABLE runs ADD COLUMN edited_step TEXT;
+ALTER TABLE runs ADD COLUMN edited_input BLOB;
+"""
+
+MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS, _RERUNS)
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""
 

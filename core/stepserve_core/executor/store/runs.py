@@ -74,7 +74,8 @@ ROW_COLUMNS = (
 _ROW = f"SELECT {ROW_COLUMNS} FROM runs r JOIN events e ON e.seq = r.event_seq"
 _FACTS = (
     "r.id, r.function_id, r.event_seq, r.rank, r.request_version, r.force_plan, r.step_count, r.state_size,"
-    " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL, r.defers"
+    " r.correlation_id, r.slot_keys, r.batch_id, r.flow, r.started_at IS NOT NULL, r.defers, r.edited_step,"
+    " r.edited_input"
 )
 
 
@@ -126,6 +127,19 @@ class Runs:
             (run_id,),
         ).fetchone()
         return None if row is None else (_to_facts(row[:-1]), row[-1])
+
+    def event_seq(self, run_id: str) -> int:
+        """Return the number of the event that a run started from."""
+        seq: int = self._execute("SELECT event_seq FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
+        return seq
+
+    def note_rerun(self, run_id: str, original_run_id: str) -> None:
+        """Note which run is repeated."""
+        self._execute("UPDATE runs SET original_run_id = ? WHERE id = ?", (original_run_id, run_id))
+
+    def edit_input(self, run_id: str, step_hash: str, given: bytes) -> None:
+        """Give a step other arguments, a JSON array."""
+        self._execute("UPDATE runs SET edited_step = ?, edited_input = ? WHERE id = ?", (step_hash, given, run_id))
 
     def start(self, run_id: str, now: float) -> None:
         """Note the first call."""
@@ -206,7 +220,7 @@ class Runs:
 def _to_facts(row: tuple[object, ...]) -> RunFacts:
     values = list(row)
     values[5] = bool(values[5])
-    values[-2] = bool(values[-2])
+    values[-4] = bool(values[-4])
     return RunFacts(*values)  # type: ignore[arg-type]  # columns of the schema have these types
 
 

@@ -117,6 +117,25 @@ class Steps:
         rows = self._execute("SELECT hash FROM steps WHERE run_id = ? AND (hash = ? OR name = ?)", (run_id, step, step))
         return {row[0] for row in rows}
 
+    def copy(self, run_id: str, new_id: str, hashes: list[str]) -> None:
+        """Give another run the memos of finished steps; they stand in its stack in the order that they had."""
+        ordered = self._execute(
+            "SELECT hash, length(memo) FROM steps WHERE run_id = ? AND memo IS NOT NULL ORDER BY position", (run_id,)
+        ).fetchall()
+        for step_hash, size in ordered:
+            if step_hash in hashes:
+                self._execute(
+                    "INSERT INTO steps (run_id, hash, name, op, status, races, attempt, queued_at, started_at,"
+                    " ended_at, memo, detail, position) SELECT ?, hash, name, op, status, races, attempt, queued_at,"
+                    " started_at, ended_at, memo, detail, (SELECT step_count FROM runs WHERE id = ?) FROM steps"
+                    " WHERE run_id = ? AND hash = ?",
+                    (new_id, new_id, run_id, step_hash),
+                )
+                self._execute(
+                    "UPDATE runs SET step_count = step_count + 1, state_size = state_size + ? WHERE id = ?",
+                    (size, new_id),
+                )
+
     def races(self, run_id: str, step_hash: str) -> bool:
         """Say whether a step belongs to a group in race mode."""
         row = self._execute("SELECT races FROM steps WHERE run_id = ? AND hash = ?", (run_id, step_hash)).fetchone()

@@ -17,6 +17,7 @@ _ENDPOINTS = (
     ("GET", "/runs", runs.search_runs),
     ("GET", "/runs/{id}", runs.get_run),
     ("POST", "/runs/{id}/cancel", runs.cancel_run),
+    ("POST", "/runs/{id}/rerun", runs.rerun),
     ("GET", "/apps", apps.list_apps),
     ("GET", "/apps/{app}", apps.get_app),
     ("GET", "/apps/{app}/functions", apps.list_functions),

@@ -8,11 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepserve_core.executor import ids
-from stepserve_core.executor.api.http import executor_of
+from stepserve_core._canonical import canonicalize
+from stepserve_core.executor import ids, limits
+from stepserve_core.executor.api.http import executor_of, read_body
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_flag, read_limit, read_moment
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.reruns import RerunRefusedError
 from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
     STATUS_NAMES,
@@ -78,6 +80,34 @@ async def cancel_run(request: Request) -> Response:
         run = await _run(request)
         raise ApiError(409, "run_ended", f"the run has ended already, with the status {STATUS_NAMES[run.status]}")
     return answer(request, {"runId": run.id})
+
+
+@endpoint
+async def rerun(request: Request) -> Response:
+    """`POST /v2/runs/{id}/rerun`: body empty, or `{"fromStep": {"stepId": hash or name, "input"?: […]}}`."""
+    body = await read_body(request, limits.STEP_OUTPUT)
+    try:
+        wanted = msgspec.json.decode(body.strip() or b"{}", type=_Rerun).from_step
+        given = None if wanted is None or not wanted.input else canonicalize(bytes(wanted.input))
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "invalid_request", f"the body cannot be read: {error}") from None
+    if given is not None and given[:1] != b"[":
+        raise ApiError(400, "invalid_request", "input must be an array: the arguments of the step")
+    run, step = await _run(request), None if wanted is None else wanted.step_id
+    try:
+        return answer(request, {"runId": await executor_of(request).rerun(run.id, step, given)})
+    except RerunRefusedError as error:
+        status = {"not_found": 404, "step_not_found": 404, "step_ambiguous": 400}.get(error.code, 422)
+        raise ApiError(status, error.code, str(error)) from None
+
+
+class _FromStep(msgspec.Struct, rename="camel"):
+    step_id: str
+    input: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Rerun(msgspec.Struct, rename="camel"):
+    from_step: _FromStep | None = None
 
 
 def run_object(run: RunRow, registry: Registry, *, with_output: bool) -> dict[str, Any]:
