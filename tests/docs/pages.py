@@ -47,7 +47,7 @@ def run(name: str, page: str) -> int:
     for block in blocks(page):
         if block.kind == "python":
             output = io.StringIO()
-            code = compile("\n" * block.line + block.text, name, "exec")
+            code = compile("\n" * block.line + block.text, name, "exec", dont_inherit=True)  # no __future__ of ours
             with contextlib.redirect_stdout(output):
                 exec(code, namespace)
             printed, count = output.getvalue(), count + 1
