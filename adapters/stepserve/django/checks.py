@@ -7,21 +7,30 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name
 
-from stepserve.django.configuration import NAME, find_client_problems, find_problems, get_client, is_usable
+from stepserve.django.configuration import (
+    NAME,
+    Problem,
+    find_client_problems,
+    find_problems,
+    get_client,
+    is_usable,
+)
 from stepserve.django.discovery import discover
-from stepserve.django.served import served_apps
+from stepserve.django.served import refusals, served_apps
 
 
 def check_setting(**_: Any) -> list[CheckMessage]:
     """Report what is wrong with the setting STEPSERVE."""
-    problems = find_problems() or find_client_problems()
-    return [Error(problem.message, hint=problem.hint, id=f"stepserve.E{problem.kind:03}") for problem in problems]
+    return _errors(find_problems() or find_client_problems())
 
 
 def check_served(**_: Any) -> list[CheckMessage]:
-    """Report functions that were discovered and are served by no URL."""
+    """Report functions that were discovered and are served by no URL, and URLs that refuse to serve."""
     if not is_usable() or not getattr(settings, "ROOT_URLCONF", None):
         return []
+    refused = refusals()
+    if refused:
+        return _errors(refused)
     found = discover()
     if found and not served_apps():
         hint = 'urlpatterns = [path("api/", include(stepserve.django.urls()))]'
@@ -47,3 +56,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     message = f"Everybody may call the step functions at {', '.join(opened)}: the client is in development mode."
     hint = "Leave INNGEST_DEV away, and set INNGEST_SIGNING_KEY."
     return [Warning(message, hint=hint, id="stepserve.W003")]
+
+
+def _errors(problems: list[Problem]) -> list[CheckMessage]:
+    return [Error(problem.message, hint=problem.hint, id=f"stepserve.E{problem.kind:03}") for problem in problems]

@@ -19,12 +19,19 @@ from django.urls.resolvers import RoutePattern
 from django.utils.cache import patch_cache_control
 from typing_extensions import Unpack
 
-from stepserve.django.configuration import configured_options, get_client
+from stepserve.django.configuration import (
+    NAME,
+    Problem,
+    configured_options,
+    find_client_problems,
+    find_problems,
+    get_client,
+)
 from stepserve.django.connections import AROUND
 from stepserve.django.discovery import discovered_functions
 from stepserve.wsgi import EnvironHeaders, read_body
 from stepserve_core import Function, Inngest
-from stepserve_core.errors import ConfigurationError
+from stepserve_core.errors import ConfigurationError, SigningKeyMissingError
 from stepserve_core.handler import (
     AsyncStream,
     Handler,
@@ -61,20 +68,40 @@ def urls(
     """Return what `include` takes; it serves `functions` at `path`, or "inngest", below the prefix.
 
     `path("api/", include(stepserve.django.urls()))`: without arguments, it serves the functions that were discovered
-    in the installed apps, for the client of the setting STEPSERVE, with the options from there.
+    in the installed apps, for the client of the setting STEPSERVE, with the options from there. If that setting is
+    wrong, system checks say so, and the URL refuses all requests; other URLs of the project are not affected.
 
     Raises:
-        ConfigurationError: one argument without the other, or the setting STEPSERVE is wrong.
+        ConfigurationError: one argument without the other.
     """
     if (client is None) != (functions is None):
         raise ConfigurationError("urls() takes a client and its functions, or neither of them")
     if client is None or functions is None:
-        client, functions = get_client(), discovered_functions()
-        configured = configured_options()
-        path = configured.path if path is None else path
-        options = {**configured.mount, **options}
-    route = (ROUTE if path is None else path).removeprefix("/")
-    return [ServePattern(route, client, Handler(client, functions, framework=FRAMEWORK, around=AROUND, **options))]
+        return [_configured_pattern(path, options)]
+    return [_pattern(path, client, functions, options)]
+
+
+def _configured_pattern(path: str | None, options: MountOptions) -> URLPattern:
+    problems = find_problems() or find_client_problems()
+    if problems:
+        return RefusedPattern(_route(path), problems[0])
+    configured = configured_options()
+    path = configured.path if path is None else path
+    try:
+        return _pattern(path, get_client(), discovered_functions(), {**configured.mount, **options})
+    except SigningKeyMissingError as error:
+        return RefusedPattern(_route(path), Problem(6, f"{NAME}: {error}"))
+
+
+def _pattern(
+    path: str | None, client: Inngest, functions: Sequence[Function[Any]], options: MountOptions
+) -> ServePattern:
+    handler = Handler(client, functions, framework=FRAMEWORK, around=AROUND, **options)
+    return ServePattern(_route(path), client, handler)
+
+
+def _route(path: str | None) -> str:
+    return (ROUTE if path is None else path).removeprefix("/")
 
 
 class ServePattern(URLPattern):
@@ -93,6 +120,20 @@ class ServePattern(URLPattern):
         if match is not None and _is_on_loop():
             match.func = self._async_view
         return match
+
+
+class RefusedPattern(URLPattern):
+    """The pattern of an app that cannot be served; it refuses requests, and the system checks say why.
+
+    An error where the URLs are imported would keep the checks from running, and take the whole project down.
+    """
+
+    def __init__(self, route: str, problem: Problem) -> None:
+        def stepserve(request: HttpRequest) -> HttpResponse:
+            raise ConfigurationError(problem.message)
+
+        super().__init__(RoutePattern(route, is_endpoint=True), _opened(stepserve))
+        self.problem = problem
 
 
 def _view(handler: Handler) -> Callable[[HttpRequest], HttpResponseBase]:

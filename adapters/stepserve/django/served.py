@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from django.urls import URLResolver, get_resolver, get_script_prefix
+from django.urls import URLPattern, URLResolver, get_resolver, get_script_prefix
+from django.urls.resolvers import RegexPattern
 
-from stepserve.django.patterns import ServePattern
+from stepserve.django.configuration import Problem
+from stepserve.django.patterns import RefusedPattern, ServePattern
 from stepserve_core import Inngest
 from stepserve_core.handler import Handler
 
@@ -25,12 +28,27 @@ class ServedApp(NamedTuple):
 
 def served_apps() -> list[ServedApp]:
     """Return the apps that the URLs of ROOT_URLCONF serve, in their order."""
-    return list(_below(get_resolver().url_patterns, get_script_prefix()))
+    found = _below(get_resolver().url_patterns, get_script_prefix())
+    return [ServedApp(path, one.client, one.handler) for path, one in found if isinstance(one, ServePattern)]
 
 
-def _below(patterns: Any, prefix: str) -> Iterator[ServedApp]:
+def refusals() -> list[Problem]:
+    """Return why URLs of ROOT_URLCONF refuse to serve what they should."""
+    found = _below(get_resolver().url_patterns, get_script_prefix())
+    return [one.problem for _, one in found if isinstance(one, RefusedPattern)]
+
+
+def _below(patterns: Any, prefix: str) -> Iterator[tuple[str, URLPattern]]:
     for pattern in patterns:
-        if isinstance(pattern, ServePattern):
-            yield ServedApp(f"{prefix}{pattern.pattern}", pattern.client, pattern.handler)
-        elif isinstance(pattern, URLResolver):
-            yield from _below(pattern.url_patterns, f"{prefix}{pattern.pattern}")
+        path = prefix + _text(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _below(pattern.url_patterns, path)
+        else:
+            yield path, pattern
+
+
+def _text(pattern: object) -> str:
+    """Return the path that a pattern matches; of a regular expression, what it would be without operators."""
+    if not isinstance(pattern, RegexPattern):
+        return str(pattern)
+    return re.sub(r"\\(.)", r"\1", str(pattern).removeprefix("^").removesuffix("$"))
