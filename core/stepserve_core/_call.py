@@ -17,6 +17,7 @@ from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._conversion import Converter
 from stepserve_core._defer import Defers
+from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run, executing_step
 from stepserve_core._found import Found, Report
 from stepserve_core._group import Group, GroupSync
@@ -179,7 +180,7 @@ class ServedCall:
             if run.new_code_due:
                 await run.start_new_code()
             with set_step_context(context.step):
-                output = await self._timed("function", self._runtime.execute(run, self._handler(), context))
+                output = await self._timed("function", self._runtime.execute(run, self._handler(run), context))
             self.returned = output
             run.check_ended()
         except Interrupt as interrupt:
@@ -201,7 +202,9 @@ class ServedCall:
 
     def _make_run(self, memos: dict[str, Any]) -> Run:
         ctx = self._call.ctx
-        run = Run(
+        checker = self._client.checker
+        kind: type[Run] = Run if checker is None else CheckedRun
+        run = kind(
             self._runtime,
             memos,
             finished=self._call.finished,
@@ -212,6 +215,8 @@ class ServedCall:
             call_step=self._call_step if self._middleware is not None else None,
         )
         run.open_defers = self._open_defers
+        if checker is not None and isinstance(run, CheckedRun):
+            run.checker, run.function_id = checker, self._function_id
         return run
 
     def _open_defers(self) -> Defers:
@@ -242,8 +247,12 @@ class ServedCall:
         if self._middleware is not None:
             await self._middleware.run("before_execution")
 
-    def _handler(self) -> Callable[..., Any]:
-        return self._companion or self._function.handler
+    def _handler(self, run: Run) -> Callable[..., Any]:
+        handler = self._companion or self._function.handler
+        checker = self._client.checker
+        if checker is not None and checker.watches_clock and isinstance(run, CheckedRun):
+            return run.watched(handler)
+        return handler
 
     def _dump(self, outcome: Outcome) -> Outcome:
         """Take typed outputs to what JSON can carry; middleware sees them so."""

@@ -22,6 +22,7 @@ from stepserve_core._config import (
     TriggerEvent,
 )
 from stepserve_core._decorator import FunctionDecorator
+from stepserve_core._determinism import make_checker
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
@@ -93,6 +94,7 @@ class Inngest(ServerCalls):
             signing_key=signing_key,
         )
         self.is_production = self.settings.mode == "cloud"
+        self.checker = make_checker(self)
         self._warn_about_branch_key()
 
     def _warn_about_branch_key(self) -> None:

@@ -32,6 +32,7 @@
     ├── OutputUnserializableError      an output that JSON cannot carry; never retried
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
+    ├── DeterminismError               a function that does not replay, under STEPSERVE_STRICT=1; never retried
     ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
     ├── RetryAfterError                raised by users: try again, but not before
@@ -272,6 +273,14 @@ class StepUnexpectedError(Error):
 
     code = ErrorCode.STEP_UNEXPECTED
     include_stack = False
+
+
+class DeterminismError(Error):
+    """A function would not replay as it ran, found by the checks of `STEPSERVE_STRICT=1`. The text says what to do."""
+
+    code = "not_deterministic"
+    include_stack = False
+    is_retriable = False
 
 
 class StepOutsideFunctionError(Error, RuntimeError):

@@ -1,0 +1,218 @@
+"""Help against functions that do not replay: warnings that name the step, or errors (protocol.md 6.7).
+
+A function is called from its top once for every step, so it must reach the same steps in the same order each time.
+The server cannot know when it does not. Here that is found where it can be found without false alarms:
+
+- a step id that repeats at the same place in the code, as in a loop: the server tells such steps apart by order alone;
+- steps of one thread of control that are reached in another order than they finished in;
+- a function that returns although a finished step was not reached;
+- the clock or random numbers read outside of steps.
+
+Branches of groups and tasks finish in any order and may be skipped by a race, so the second rule looks only at steps
+outside of them, and the third only at functions without them.
+
+`STEPSERVE_STRICT`: `1` makes errors of all four; `warn` warns of all four; `0` checks nothing. Not set, the first three
+are warned of in development, and nothing is checked in production: there the engine runs without this module.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from stepserve_core._engine import Run, executing_step
+from stepserve_core._interrupts import Abort
+from stepserve_core._memos import Memo
+from stepserve_core._runtime import AsyncRuntime
+from stepserve_core.errors import ConfigurationError, DeterminismError
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+
+VARIABLE = "STEPSERVE_STRICT"
+MOST_NAMES = 10_000
+
+Site = tuple[object, ...]
+
+_OUR_FILES = (
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), ""),
+    os.path.join(os.path.dirname(os.__file__), "asyncio", ""),
+)
+
+
+class Checker:
+    """The checks of one client: what is done about a finding, which were told already, which steps have which hash."""
+
+    def __init__(self, client: Inngest, *, is_strict: bool, watches_clock: bool) -> None:
+        self._client = client
+        self.is_strict = is_strict
+        self.watches_clock = watches_clock
+        self._told: set[str] = set()
+        self._names: dict[str, str] = {}
+
+    def remember(self, hashed: str, step_id: str) -> None:
+        """Remember the name of a step, for a later call that does not reach it."""
+        if len(self._names) >= MOST_NAMES:
+            self._names.clear()
+        self._names[hashed] = step_id
+
+    def name(self, hashed: str) -> str:
+        """Return the name of a step; its hash, if this process has not seen it."""
+        return repr(self._names[hashed]) if hashed in self._names else f"with the hashed id {hashed}"
+
+    def warn(self, message: str) -> None:
+        """Tell a finding, once."""
+        if message not in self._told:
+            self._told.add(message)
+            self._client.logger.warning(message)
+
+
+def make_checker(client: Inngest) -> Checker | None:
+    """Return the checks that the environment asks for.
+
+    Raises:
+        ConfigurationError: `STEPSERVE_STRICT` has a value that says nothing.
+    """
+    text = os.environ.get(VARIABLE, "").strip().lower()
+    if text in ("0", "false") or (not text and client.is_production):
+        return None
+    if text not in ("", "1", "true", "warn"):
+        raise ConfigurationError(f"{VARIABLE} must be 1, warn or 0, not {text!r}")
+    return Checker(client, is_strict=text in ("1", "true"), watches_clock=bool(text))
+
+
+class CheckedRun(Run):
+    """A run that looks at how its steps are reached."""
+
+    checker: Checker
+    function_id: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sites: dict[str, set[Site]] = {}
+        self._positions: dict[str, int] | None = None
+        self._last: tuple[int, str] = (-1, "")
+        self._has_company = False
+        self._pending: DeterminismError | None = None
+        self._reached = "at its start"
+
+    def identify(self, step_id: str) -> tuple[str, int | None]:
+        """Count a use of a step id, as the base does, and look whether the same place in the code used it before."""
+        if self._pending is not None:
+            self._depart(self._pending)
+        hashed, index = super().identify(step_id)
+        self.checker.remember(hashed, step_id)
+        self._note_company()
+        self._reached = f"after step {step_id!r}"
+        sites = self._sites.setdefault(step_id, set())
+        site, place = _call_site()
+        if site in sites:
+            self._find(
+                f"uses the step id {step_id!r} again at the same place, {place}: in a loop, the server tells such steps"
+                f" apart by their order alone. Put what differs into the id: step.run(f'{step_id}-{{item.id}}', …)"
+            )
+        sites.add(site)
+        return hashed, index
+
+    def recall(self, hashed: str) -> object:
+        """Return a memo, as the base does, and look whether steps are reached in the order in which they finished."""
+        if hashed in self.memos and not self._note_company():
+            position = self._position(hashed)
+            if position is not None:
+                if position < self._last[0]:
+                    name, other = self.checker.name(hashed), self.checker.name(self._last[1])
+                    self._find(
+                        f"reaches step {name} after step {other}, but it finished before: the order of steps changed"
+                        " while the run was under way. What decides about the order must come from the event or from"
+                        " steps; deploy changed code under another function id, or let runs end first"
+                    )
+                self._last = (position, hashed)
+        return super().recall(hashed)
+
+    def check_ended(self) -> None:
+        """Refuse results as the base does, and look whether finished steps were not reached."""
+        super().check_ended()
+        if self._pending is not None:
+            raise self._pending
+        if self._has_company:
+            return
+        for hashed, memo in self.memos.items():
+            if self._position(hashed) is not None and not (isinstance(memo, Memo) and memo.args is not None):
+                finding = (
+                    f"returned without reaching step {self.checker.name(hashed)}, which has finished in this run."
+                    " What decides whether a step is reached must come from the event or from steps"
+                )
+                if self.checker.is_strict:
+                    raise self._error(finding)
+                self.checker.warn(f"function {self.function_id} {finding}")
+
+    def watched(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `handler`, watched for reading the clock or random numbers."""
+        from stepserve_core._clock_watch import watching  # noqa: PLC0415 - for those who ask for it
+
+        if isinstance(self.runtime, AsyncRuntime):
+
+            async def watched_async(context: object) -> object:
+                with watching(self._note_read):
+                    return await handler(context)
+
+            return watched_async
+
+        def watched(context: object) -> object:
+            with watching(self._note_read):
+                return handler(context)
+
+        return watched
+
+    def _note_read(self, what: str, place: str) -> None:
+        if executing_step() is not None:
+            return
+        finding = (
+            f"reads {what} at {place}, {self._reached} and outside of steps: at each replay it reads something else."
+            " Read it in a step: step.run('now', …)"
+        )
+        if not self.checker.is_strict:
+            self.checker.warn(f"function {self.function_id} {finding}")
+        elif self._pending is None:  # an error must not come out of a profiling hook
+            self._pending = self._error(finding)
+
+    def _note_company(self) -> bool:
+        """Say whether this is a branch of a group, or another task than the function's own."""
+        runtime = self.runtime
+        apart = self.current_branch() is not None or (
+            isinstance(runtime, AsyncRuntime) and runtime.owner() is not runtime.discovery.main
+        )
+        self._has_company = self._has_company or apart
+        return apart
+
+    def _position(self, hashed: str) -> int | None:
+        if self._positions is None:
+            self._positions = {finished: position for position, finished in enumerate(self.finished())}
+        return self._positions.get(hashed)
+
+    def _find(self, finding: str) -> None:
+        if self.checker.is_strict:
+            self._depart(self._error(finding))
+        self.checker.warn(f"function {self.function_id} {finding}")
+
+    def _error(self, finding: str) -> DeterminismError:
+        return DeterminismError(f"function {self.function_id} {finding} ({VARIABLE}=1)")
+
+    def _depart(self, error: DeterminismError) -> NoReturn:
+        raise self.leave(Abort(error))
+
+
+def _call_site() -> tuple[Site, str]:
+    """Return what tells a place in the user's code from others, by all its callers up to ours; and file and line."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OUR_FILES):
+        frame = frame.f_back
+    place = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    site: list[object] = []
+    while frame is not None and not frame.f_code.co_filename.startswith(_OUR_FILES):
+        site += (frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return tuple(site), place
