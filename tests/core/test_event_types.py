@@ -196,7 +196,8 @@ def test_a_failure_handler_is_given_the_failure_as_it_is_and_can_read_the_event_
         seen.append((ctx.event.data["error"]["message"], created.read(ctx.event.data["event"]).data))
 
     client = dev_client()
-    function = client.create_function(fn_id="f", trigger=created, on_failure=failed)(lambda ctx: None)
+    every = core.EventType("*", Address)
+    function = client.create_function(fn_id="f", trigger=[created, every], on_failure=failed)(lambda ctx: None)
     event = wire("inngest/function.failed", {"event": wire(created.name, {"total": "2"}), "error": {"message": "no"}})
     request = post("app-f-failure", json.dumps(call_body(event=event)).encode())
 
