@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepserve_core import _durations
-from stepserve_core._conversion import Converter
+from stepserve_core._converter import Converter
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event, event_from
 from stepserve_core._found import Ask

@@ -15,7 +15,7 @@ import msgspec
 from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
 from stepserve_core._context import Context, ContextSync
-from stepserve_core._conversion import Converter
+from stepserve_core._converter import Converter
 from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run, executing_step

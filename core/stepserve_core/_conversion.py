@@ -11,50 +11,18 @@ import enum
 import functools
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 import typing_extensions
 
 from stepserve_core._annotations import union_of, warn_once
-from stepserve_core._serialize import encode_output, refuse_non_finite, to_json_hook
+from stepserve_core._converter import Converter, MisfitError
+from stepserve_core._pydantic import pydantic_converter
+from stepserve_core._serialize import encode_output, to_json_hook
 from stepserve_core._shapes import name_of_type
 from stepserve_core._survey import Survey, is_pydantic, is_union, stand_in_for
 from stepserve_core.errors import OutputUnserializableError
-
-
-class MisfitError(Exception):
-    """JSON does not fit a type: `path` is where (empty at the top), `problem` what is wrong there."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(problem)
-        self.path = path
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return f"at {self.path or 'the top'}: {self.problem}"
-
-
-class Converter(Protocol):
-    """Takes values of one type to what JSON can carry, and back."""
-
-    typ: Any
-
-    def dump(self, value: Any, where: str) -> object:
-        """Return what is encoded for `value`; `where` names it in errors.
-
-        Raises:
-            OutputUnserializableError: JSON cannot carry it.
-        """
-        ...
-
-    def load(self, memo: Any) -> Any:
-        """Return the value again.
-
-        Raises:
-            MisfitError: `memo` does not fit the type.
-        """
-        ...
 
 
 def converter_for(typ: object) -> Converter | None:
@@ -78,7 +46,7 @@ def strict_converter_for(typ: object) -> Converter:
 
 
 def _strict(typ: Any, survey: Survey) -> Converter:
-    converter = _pydantic_converter(typ) if survey.pydantic else None
+    converter = pydantic_converter(typ) if survey.pydantic else None
     if converter is not None:
         return converter
     if survey.unsupported is not None:
@@ -151,51 +119,6 @@ class _FloatConverter(_MsgspecConverter):
             return super().load(memo)
         except MisfitError:
             return memo
-
-
-class _PydanticConverter:
-    def __init__(self, typ: object, adapter: Any, options: dict[str, bool]) -> None:
-        self.typ = typ
-        self._adapter = adapter
-        self._options = options
-
-    def dump(self, value: object, where: str) -> object:
-        """Dump by alias, as web frameworks do, and without computed fields, which could not be loaded again."""
-        try:
-            encoded = self._adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
-            if any(word in encoded for word in (b"null", b"NaN", b"Infinity")):
-                refuse_non_finite(self._adapter.dump_python(value, warnings=False), where)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise OutputUnserializableError(f"{where} returned something JSON cannot carry: {error}") from None
-        return msgspec.Raw(encoded)
-
-    def load(self, memo: object) -> Any:
-        """Validate as JSON, whose rules are those that strict models and base64 bytes need."""
-        try:
-            return self._adapter.validate_json(msgspec.json.encode(memo), **self._options)
-        except ValueError as error:
-            raise _misfit_of(error) from None
-
-
-def _misfit_of(error: Any) -> MisfitError:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    first = details[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return MisfitError(path.removeprefix("."), first["msg"] + more)
-
-
-def _pydantic_converter(typ: object) -> Converter | None:
-    """Return a converter by pydantic; None if there are types inside that only msgspec knows."""
-    import pydantic  # noqa: PLC0415 - only programs that use pydantic pay for importing it
-
-    try:
-        adapter = pydantic.TypeAdapter(cast("Any", typ))
-    except pydantic.errors.PydanticSchemaGenerationError:
-        return None
-    # Memos that were dumped without aliases can be read where pydantic can (2.11).
-    knows_by_name = tuple(int(part) for part in pydantic.VERSION.split(".")[:2]) >= (2, 11)
-    return _PydanticConverter(typ, adapter, {"by_alias": True, "by_name": True} if knows_by_name else {})
 
 
 def _build(typ: Any, obj: Any) -> Any:
@@ -276,8 +199,8 @@ def _is_mixed_enum(typ: Any) -> bool:
 def _load_member(cls: type[enum.Enum], obj: object) -> enum.Enum:
     try:
         return cls(obj)
-    except ValueError as error:
-        raise MisfitError("", str(error)) from None
+    except ValueError:
+        raise MisfitError("", f"Expected one of the values of `{cls.__name__}`") from None
 
 
 def _prepare(typ: Any) -> Any:

@@ -12,7 +12,8 @@ from typing_extensions import TypeVar
 
 from stepserve_core import _config
 from stepserve_core._config import TriggerEvent
-from stepserve_core._conversion import MisfitError, strict_converter_for
+from stepserve_core._conversion import strict_converter_for
+from stepserve_core._converter import MisfitError
 from stepserve_core._event import Event, event_from
 from stepserve_core._serialize import encode_output
 from stepserve_core._shapes import name_of_type, shape_of_type, shape_of_value
@@ -198,4 +199,4 @@ class EventTypes:
 
 
 # Annotations of options name this class; whoever resolves them (inspect.signature, get_type_hints) looks there.
-vars(_config)["EventType"] = EventType
+_config.__dict__["EventType"] = EventType

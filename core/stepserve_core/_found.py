@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stepserve_core._conversion import Converter
+from stepserve_core._converter import Converter
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
 
 
