@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stepserve_core._version import VERSION
-from stepserve_core.cli import demo_command, inspect_commands, serve_commands
+from stepserve_core.cli import backup_command, demo_command, inspect_commands, serve_commands
 from stepserve_core.cli.problems import Problem
 
 # Without rich's markup, errors stay sentences that can be searched for instead of boxes cut to the terminal's width.
@@ -23,6 +23,7 @@ app = typer.Typer(
 serve_commands.add_to(app)
 demo_command.add_to(app)
 inspect_commands.add_to(app)
+backup_command.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from stepserve_core.cli import log_lines
 from stepserve_core.cli.log_lines import LogLevel
 from stepserve_core.cli.problems import Problem, UsageProblem
 from stepserve_core.cli.requirements import require_server
-from stepserve_core.cli.settings import check_urls, values_of, variable_of
+from stepserve_core.cli.settings import check_urls, read_duration, values_of, variable_of
 from stepserve_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -72,6 +72,14 @@ _GatewayTimeout = Annotated[
         metavar="SECONDS",
     ),
 ]
+_Retention = Annotated[
+    str | None,
+    _option(
+        "--retention",
+        "Delete runs that ended, and events, longer ago than this, such as 30d. By default they are kept.",
+        metavar="DURATION",
+    ),
+]
 _Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
 _JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 
@@ -96,6 +104,7 @@ def dev(
     queue_workers: _QueueWorkers = 100,
     gateway_allow: _GatewayAllow = None,
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
+    retention: _Retention = None,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -117,6 +126,7 @@ def dev(
         concurrency=queue_workers,
         gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
         gateway_timeout=gateway_timeout,
+        retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(config, f"for development; {kept}")
@@ -143,6 +153,7 @@ def start(
     queue_workers: _QueueWorkers = 100,
     gateway_allow: _GatewayAllow = None,
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
+    retention: _Retention = None,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -164,6 +175,7 @@ def start(
         concurrency=queue_workers,
         gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
         gateway_timeout=gateway_timeout,
+        retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(config, f"for production; runs are kept in {db}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from stepserve_core._durations import parse
 from stepserve_core._settings import parse_origin
 from stepserve_core.cli.problems import UsageProblem
 
@@ -31,5 +32,19 @@ def check_urls(flag: str, urls: Sequence[str]) -> tuple[str, ...]:
     """
     try:
         return tuple(parse_origin(url, "dev") for url in urls)
+    except ValueError as error:
+        raise UsageProblem(f"{flag} (or the environment variable {variable_of(flag)}): {error}") from None
+
+
+def read_duration(flag: str, text: str | None) -> float | None:
+    """Return the seconds of a duration such as 30d, 12h or 90s; None where none is given.
+
+    Raises:
+        UsageProblem: it is no duration.
+    """
+    if not text:
+        return None
+    try:
+        return parse(text) / 1000
     except ValueError as error:
         raise UsageProblem(f"{flag} (or the environment variable {variable_of(flag)}): {error}") from None

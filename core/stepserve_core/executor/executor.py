@@ -26,6 +26,7 @@ from stepserve_core.executor.metadata import Entry, add_metadata
 from stepserve_core.executor.register import Registered, register_app, remove_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.reruns import rerun
+from stepserve_core.executor.retention import Retention
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.signals import deliver_signal
@@ -62,6 +63,7 @@ class Executor:
         gateway_allow: where `step.fetch` and `step.ai.infer` may connect to; see `GatewayPolicy`. By default the
             internet, and without a signing key (development) private and loopback addresses too.
         gateway_timeout: seconds that one of their requests may take.
+        retention: seconds after which runs that ended, and events, are deleted; None keeps them.
     """
 
     def __init__(
@@ -73,9 +75,12 @@ class Executor:
         settings: LoopSettings | None = None,
         gateway_allow: Sequence[str] | None = None,
         gateway_timeout: float = GATEWAY_TIMEOUT,
+        retention: float | None = None,
     ) -> None:
         self.store = store or Store()
         self.clock: Clock = clock or RealClock()
+        self._retention = None if retention is None else Retention(self.store, self.clock, retention)
+        self._cleaning: asyncio.Task[None] | None = None
         self.settings = settings or LoopSettings()
         self.registry = Registry()
         self._http = HttpTransport()
@@ -127,9 +132,14 @@ class Executor:
             await self.register(self._pending)
         await self.loop.recover()
         self._task = asyncio.get_running_loop().create_task(self.loop.run())
+        if self._retention is not None:
+            self._cleaning = asyncio.get_running_loop().create_task(self._retention.run())
 
     async def stop(self, grace: float = GRACE) -> None:
         """Let calls in flight finish for `grace` seconds, give back the others, and close the store."""
+        if self._retention is not None and self._cleaning is not None:
+            self._retention.stop()
+            await self._cleaning
         if self._task is not None:
             await self.loop.stop(grace)
             await self._task

@@ -158,6 +158,7 @@ class Loop:
         def unit(tables: Tables) -> Claims:
             if clean:
                 tables.runs.forget_expired_keys(now)
+                tables.rates.forget_past(now)
             return claim(Scope(tables, registry, now), reserved, now + LEASE)
 
         try:

@@ -24,6 +24,7 @@ from stepserve_core.executor.executor import GRACE, Executor
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.loop import LoopSettings
+from stepserve_core.executor.retention import SHORTEST_RETENTION
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
 
@@ -57,6 +58,7 @@ class ServerConfig:
             private and loopback addresses too.
         gateway_timeout: seconds that a gateway step's request may take.
         grace: seconds that calls in flight are given at the end.
+        retention: seconds after which runs that ended and events are deleted; None keeps them.
     """
 
     kind: str = "dev"
@@ -76,6 +78,7 @@ class ServerConfig:
     gateway_allow: Sequence[str] = ()
     gateway_timeout: float = GATEWAY_TIMEOUT
     grace: float = GRACE
+    retention: float | None = None
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -95,6 +98,8 @@ class ServerConfig:
             check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
         if not 0 <= self.port <= 65535:
             raise ConfigurationError(f"--port must lie between 0 and 65535, not {self.port}")
+        if self.retention is not None and self.retention < SHORTEST_RETENTION:
+            raise ConfigurationError(f"--retention must be at least {SHORTEST_RETENTION:g} s, not {self.retention:g} s")
         if self.concurrency < 1:
             raise ConfigurationError("the number of calls under way at once must be at least 1 (--queue-workers)")
         GatewayPolicy(self.gateway_allow)
@@ -159,7 +164,14 @@ def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
     settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
     store = Store(config.database, synchronous=config.synchronous)
     allow = config.gateway_allow or (DEV_ENTRIES if config.kind == "dev" else CLOUD_ENTRIES)
-    return Executor(store, clock=clock, settings=settings, gateway_allow=allow, gateway_timeout=config.gateway_timeout)
+    return Executor(
+        store,
+        clock=clock,
+        settings=settings,
+        gateway_allow=allow,
+        gateway_timeout=config.gateway_timeout,
+        retention=config.retention,
+    )
 
 
 def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync) -> uvicorn.Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from stepserve_core.executor.moments import to_rfc3339
 
 if TYPE_CHECKING:
     from stepserve_core.executor.executor import Executor
+
+
+_log = logging.getLogger(__name__)
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -65,6 +69,12 @@ def error_response(_request: Request, error: Exception) -> Response:
     if error.plain:
         return PlainTextResponse(str(error), error.status)
     return json_response({"error": str(error), "data": error.data, "status": error.status}, error.status)
+
+
+def database_response(_request: Request, error: Exception) -> Response:
+    """Answer that the database cannot be written or read, such as when the disk is full; nothing was taken."""
+    _log.error("the database cannot be used: %s", error)
+    return json_response({"error": f"the database cannot be used: {error}", "data": None, "status": 503}, 503)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -12,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
 from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, signals
-from stepserve_core.executor.api.http import Access, HttpError, error_response, require_key
+from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.executor import Executor
@@ -87,7 +89,7 @@ def build_api(executor: Executor, access: Access, sync: AppSync | None = None) -
                 max_age=3600,
             ),
         ],
-        exception_handlers={HttpError: error_response},
+        exception_handlers={HttpError: error_response, sqlite3.Error: database_response},
     )
     app.state.executor = executor
     app.state.access = access

@@ -30,3 +30,12 @@ def count_free(tat: float | None, now: float, emission: float, burst: int) -> in
     """Return how many would be admitted at `now`."""
     ahead = 0.0 if tat is None else max(tat - now, 0.0)
     return max(math.floor((emission * burst - ahead + _TOLERANCE) / emission) + 1, 0)
+
+
+def bound(tat: float, now: float, emission: float, burst: int) -> float:
+    """Return the tat, no further ahead of now than admissions can bring it.
+
+    It can be further ahead where the clock was put back, or the rate up, since it was written; it must then be
+    written again, or it would stay as far ahead as that.
+    """
+    return min(tat, now + emission * (burst + 1))

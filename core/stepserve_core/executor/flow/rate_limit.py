@@ -6,6 +6,7 @@ from stepserve_core.executor.events import Event
 from stepserve_core.executor.flow.gcra import admit
 from stepserve_core.executor.flow.keys import evaluate_key, name_key
 from stepserve_core.executor.flow.options import Rate
+from stepserve_core.executor.flow.rate_state import read_tat
 from stepserve_core.executor.scope import Scope
 
 
@@ -15,7 +16,11 @@ def allow(tat: float | None, now: float, rate: Rate) -> float | None:
     A tenth of the limit may come at once, the rest is spread over the period: with 5 per minute one passes, and then
     one each 12 seconds.
     """
-    return admit(tat, now, rate.emission, rate.limit // 10)
+    return admit(tat, now, rate.emission, _burst(rate))
+
+
+def _burst(rate: Rate) -> int:
+    return rate.limit // 10
 
 
 def passes(scope: Scope, function_id: str, rate: Rate, event: Event) -> bool:
@@ -28,7 +33,7 @@ def passes(scope: Scope, function_id: str, rate: Rate, event: Event) -> bool:
     if value is None:
         return True
     key = name_key(f"rate:{function_id}", rate.key, value)
-    tat = allow(scope.tables.rates.get(key), scope.now, rate)
+    tat = allow(read_tat(scope, key, rate.emission, _burst(rate)), scope.now, rate)
     if tat is None:
         return False
     scope.tables.rates.put(key, tat)

@@ -10,6 +10,7 @@ import logging
 
 from stepserve_core.executor.flow.gcra import admit, count_free, next_moment
 from stepserve_core.executor.flow.options import Rate
+from stepserve_core.executor.flow.rate_state import read_tat
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import Claimed, QueueItem
@@ -27,19 +28,21 @@ def burst_of(rate: Rate) -> int:
 
 def has_room(scope: Scope, rate: Rate, key: str) -> bool:
     """Say whether a start would be let through now."""
-    return admit(scope.tables.rates.get(key), scope.now, rate.emission, burst_of(rate)) is not None
+    return (
+        admit(read_tat(scope, key, rate.emission, burst_of(rate)), scope.now, rate.emission, burst_of(rate)) is not None
+    )
 
 
 def count_start(scope: Scope, rate: Rate, key: str) -> None:
     """Count a start that was let through."""
-    tat = admit(scope.tables.rates.get(key), scope.now, rate.emission, burst_of(rate))
+    tat = admit(read_tat(scope, key, rate.emission, burst_of(rate)), scope.now, rate.emission, burst_of(rate))
     if tat is not None:
         scope.tables.rates.put(key, tat)
 
 
 def watch(scope: Scope, function_id: str, rate: Rate, key: str) -> None:
     """Wake a start that waits for `key` when there is room for it."""
-    tat = scope.tables.rates.get(key) or scope.now
+    tat = read_tat(scope, key, rate.emission, burst_of(rate)) or scope.now
     _queue_timer(scope, function_id, key, next_moment(tat, rate.emission, burst_of(rate)))
 
 
@@ -51,14 +54,16 @@ def fire_throttle(scope: Scope, function: Function | None, item: Claimed) -> Non
     if rate is None:
         slots.unblock(key, ALL)  # the function has no throttle any more
         return
-    tat = scope.tables.rates.get(key)
+    tat = read_tat(scope, key, rate.emission, burst_of(rate))
     woken = slots.unblock(key, count_free(tat, scope.now, rate.emission, burst_of(rate)))
     if slots.is_waited_for(key):
         # Those that were woken have not counted themselves yet; the next turn comes after them.
         ahead = max(tat or scope.now, scope.now) + woken * rate.emission
-        _queue_timer(scope, item.function_id, key, max(next_moment(ahead, rate.emission, burst_of(rate)), scope.now))
+        at = next_moment(ahead, rate.emission, burst_of(rate))
+        _queue_timer(scope, item.function_id, key, max(at, scope.now))
 
 
 def _queue_timer(scope: Scope, function_id: str, key: str, at: float) -> None:
     # The key serves as the id: one timer per key, in the range of the function's timers.
-    scope.tables.queue.add(QueueItem(key, KIND, "", function_id, at, at), scope.now)
+    if not scope.tables.queue.add(QueueItem(key, KIND, "", function_id, at, at), scope.now):
+        scope.tables.queue.hasten(key, at)

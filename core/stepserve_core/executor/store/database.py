@@ -15,6 +15,9 @@ APPLICATION_ID = 0x57E95E12
 """Marks our files, so that a foreign database is refused and not written to."""
 
 _OLDEST_SQLITE = (3, 35, 0)
+BUSY_TIMEOUT = 10.0
+"""Seconds that a lock of another process is waited for before writing fails."""
+
 SYNCHRONOUS = ("FULL", "NORMAL", "OFF")
 
 
@@ -42,6 +45,9 @@ def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connec
         raise DatabaseError(f"the database {path} cannot be opened: {error}") from None
     try:
         _prepare(connection, path, synchronous)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise DatabaseError(f"the database {path} cannot be used: {error}") from None
     except sqlite3.Error as error:
         connection.close()
         raise DatabaseError(f"{path} is not a database of stepserve: {error}") from None
@@ -53,7 +59,9 @@ def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connec
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """Connect without touching the schema. Transactions are ours alone (no implicit BEGIN)."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY_TIMEOUT
+    )
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection

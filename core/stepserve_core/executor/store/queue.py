@@ -159,6 +159,10 @@ class Queue:
         """Let a waiting item be due at another moment, and carry something else."""
         self._execute("UPDATE queue SET rank = ?, payload = ? WHERE id = ? AND state = 0", (at, payload, item_id))
 
+    def hasten(self, item_id: str, at: float) -> None:
+        """Let a waiting item be due at a moment, or when it is due already if that is earlier."""
+        self._execute("UPDATE queue SET rank = min(rank, ?) WHERE id = ? AND state = 0", (at, item_id))
+
     def bring_forward(self, item_id: str, now: float) -> bool:
         """Make a waiting item due now."""
         updated = self._execute("UPDATE queue SET rank = ? WHERE id = ? AND state = 0", (now, item_id))

@@ -13,6 +13,7 @@ from stepserve_core.executor.store.metadata import Metadata
 from stepserve_core.executor.store.pauses import Pauses
 from stepserve_core.executor.store.queue import Queue
 from stepserve_core.executor.store.rates import Rates
+from stepserve_core.executor.store.retention import Retention
 from stepserve_core.executor.store.run_pages import RunPages
 from stepserve_core.executor.store.runs import Runs
 from stepserve_core.executor.store.singletons import Singletons
@@ -34,6 +35,7 @@ class Tables:
         self.queue = Queue(connection)
         self.rates = Rates(connection)
         self.run_pages = RunPages(connection)
+        self.retention = Retention(connection)
         self.runs = Runs(connection)
         self.singletons = Singletons(connection)
         self.slots = Slots(connection)
