@@ -18,7 +18,7 @@ nox.options.error_on_missing_interpreters = False
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
-TYPED = ("core", "adapters", "tests", "examples")
+TYPED = ("core", "adapters", "tests", "examples", "benchmarks")
 # Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
 # They wait for sockets and processes more than they compute.
 PARALLEL = ("-n", "3", "--dist", "loadfile")

@@ -1,45 +1,15 @@
-"""The adapters of frameworks whose applications can be called in process, each with its bare route.
+"""The adapters, each with its bare route; here those of WSGI and ASGI frameworks."""
 
-Frameworks that only run on their own server (Tornado, aiohttp, Sanic, http.server) are not here: what they cost
-could only be measured together with that server.
-"""
-
+import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.sdk.adapter import CONTENT_TYPE, Adapter, serving_itself
 from benchmarks.sdk.calls import SERVE_PATH
-from benchmarks.sdk.in_process import AsgiEndpoint, Endpoint, WsgiEndpoint
+from benchmarks.sdk.clouds import CLOUDS
+from benchmarks.sdk.in_process import AsgiEndpoint, WsgiEndpoint
+from benchmarks.sdk.own_servers import OWN_SERVERS
 from benchmarks.sdk.subjects import bare_answer
-
-CONTENT_TYPE = "application/json"
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A framework: how to mount an SDK's functions in it, and the least that a route of it can do.
-
-    `module` is the adapter's name below the package; `official` the official package's, where it has one.
-    """
-
-    title: str
-    packages: tuple[str, ...]
-    is_async: bool
-    module: str
-    official: str | None
-    mount: Callable[[Any, Any, Any], Any]
-    bare: Callable[[], Any]
-    is_asgi: bool | None = None
-    """Where it is not the colour of the functions that decides."""
-
-    def endpoint(self, app: Any) -> Endpoint:
-        """Return what calls an application."""
-        is_asgi = self.is_async if self.is_asgi is None else self.is_asgi
-        return AsgiEndpoint(app) if is_asgi else WsgiEndpoint(app)
-
-
-def _itself(module: Any, client: Any, functions: Any) -> Any:
-    return module.serve(client, functions)
 
 
 def _bare_wsgi() -> Any:
@@ -105,7 +75,8 @@ def _bare_quart() -> Any:
     @app.post(SERVE_PATH)
     async def call() -> quart.Response:
         header = quart.request.headers.get("x-inngest-signature")
-        _, body, headers = bare_answer(await quart.request.get_data(), header, signed=True)
+        sent: Any = await quart.request.get_data()  # bytes; Quart's types do not tell it from text
+        _, body, headers = bare_answer(sent, header, signed=True)
         return quart.Response(body, 200, headers, content_type=CONTENT_TYPE)
 
     return app
@@ -124,6 +95,22 @@ def _bare_fastapi() -> Any:
 
     app = fastapi.FastAPI()
     app.post(SERVE_PATH)(_starlette_view())
+    return app
+
+
+def _bare_fastapi_in_thread() -> Any:
+    """Do the work in a thread, as FastAPI does with `def` functions: they may block."""
+    import fastapi
+    from starlette.concurrency import run_in_threadpool
+
+    app = fastapi.FastAPI()
+
+    @app.post(SERVE_PATH)
+    async def call(request: fastapi.Request) -> fastapi.Response:
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = await run_in_threadpool(bare_answer, await request.body(), header, signed=True)
+        return fastapi.Response(body, 200, headers, CONTENT_TYPE)
+
     return app
 
 
@@ -155,24 +142,22 @@ def _starlette_view() -> Any:
 
 
 def _mount_bottle(module: Any, client: Any, functions: Any) -> Any:
-    import bottle
-
+    bottle: Any = importlib.import_module("bottle")  # which has no types, as Pyramid
     app = bottle.Bottle()
     module.serve(app, client, functions)
     return app
 
 
 def _bare_bottle() -> Any:
-    import bottle
+    bottle: Any = importlib.import_module("bottle")
 
-    app = bottle.Bottle()
-
-    @app.post(SERVE_PATH)
     def call() -> Any:
         header = bottle.request.get_header("x-inngest-signature")
         _, body, headers = bare_answer(bottle.request.body.read(), header, signed=True)
         return bottle.HTTPResponse(body, 200, {**headers, "content-type": CONTENT_TYPE})
 
+    app = bottle.Bottle()
+    app.post(SERVE_PATH, callback=call)
     return app
 
 
@@ -200,23 +185,20 @@ def _bare_falcon() -> Any:
 
 
 def _mount_pyramid(module: Any, client: Any, functions: Any) -> Any:
-    from pyramid.config import Configurator
-
-    config = Configurator()
+    config = importlib.import_module("pyramid.config").Configurator()
     module.serve(config, client, functions)
     return config.make_wsgi_app()
 
 
 def _bare_pyramid() -> Any:
-    from pyramid.config import Configurator
-    from pyramid.response import Response
+    respond = importlib.import_module("pyramid.response").Response
 
     def call(request: Any) -> Any:
         header = request.headers.get("x-inngest-signature")
         _, body, headers = bare_answer(request.body, header, signed=True)
-        return Response(body, 200, [*headers.items()], content_type=CONTENT_TYPE, charset=None)
+        return respond(body, 200, [*headers.items()], content_type=CONTENT_TYPE, charset=None)
 
-    config = Configurator()
+    config = importlib.import_module("pyramid.config").Configurator()
     config.add_route("call", SERVE_PATH)
     config.add_view(call, route_name="call", request_method="POST")
     return config.make_wsgi_app()
@@ -305,17 +287,24 @@ def _django_app(pattern: Any, *, is_asgi: bool = False) -> Any:
 
 
 ADAPTERS = (
-    Adapter("WSGI", (), False, "wsgi", None, _itself, _bare_wsgi),
+    Adapter("WSGI", (), False, "wsgi", None, serving_itself, _bare_wsgi),
     Adapter("Bottle", ("bottle",), False, "bottle", None, _mount_bottle, _bare_bottle),
     Adapter("Django", ("django",), False, "django", "django", _mount_django, _bare_django),
-    Adapter("Django, async on WSGI", ("django",), True, "django", "django", _mount_django, _bare_django_async, False),
+    Adapter(
+        "Django, async on WSGI", ("django",), True, "django", "django", _mount_django, _bare_django_async, WsgiEndpoint
+    ),
     Adapter("Django on ASGI", ("django",), True, "django", "django", _mount_django_asgi, _bare_django_asgi),
     Adapter("Falcon", ("falcon",), False, "falcon", None, _mount_falcon, _bare_falcon),
     Adapter("Flask", ("flask",), False, "flask", "flask", _mount_flask, _bare_flask),
     Adapter("Pyramid", ("pyramid",), False, "pyramid", None, _mount_pyramid, _bare_pyramid),
-    Adapter("ASGI", (), True, "asgi", None, _itself, _bare_asgi),
+    Adapter("ASGI", (), True, "asgi", None, serving_itself, _bare_asgi),
     Adapter("FastAPI", ("fastapi",), True, "fastapi", "fast_api", _mount_fastapi, _bare_fastapi),
+    Adapter(
+        "FastAPI", ("fastapi",), False, "fastapi", "fast_api", _mount_fastapi, _bare_fastapi_in_thread, AsgiEndpoint
+    ),
     Adapter("Litestar", ("litestar",), True, "litestar", None, _mount_litestar, _bare_litestar),
     Adapter("Quart", ("quart",), True, "quart", None, _mount_quart, _bare_quart),
     Adapter("Starlette", ("starlette",), True, "starlette", None, _mount_starlette, _bare_starlette),
+    *OWN_SERVERS,
+    *CLOUDS,
 )

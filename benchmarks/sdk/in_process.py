@@ -4,8 +4,9 @@ import asyncio
 import io
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from benchmarks.sdk.calls import SERVE_PATH, Answer, Request, chunks
 
@@ -13,6 +14,7 @@ Message = MutableMapping[str, Any]
 WsgiApp = Callable[[dict[str, Any], Callable[..., object]], Iterable[bytes]]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Driver = Generator[Request, Answer, None]
+Prepared = TypeVar("Prepared")
 
 
 class Endpoint(Protocol):
@@ -31,36 +33,98 @@ class Endpoint(Protocol):
         ...
 
 
-class WsgiEndpoint:
-    """A WSGI application, called in place."""
+class SyncEndpoint(ABC, Generic[Prepared]):
+    """An application that is called in place."""
 
-    def __init__(self, app: WsgiApp) -> None:
-        self._app = app
+    @abstractmethod
+    def prepare(self, request: Request) -> Prepared:
+        """Return the request as its server would hand it over, made once for many calls."""
+
+    @abstractmethod
+    def perform(self, prepared: Prepared) -> Answer:
+        """Make one call."""
 
     def call(self, request: Request) -> Answer:
-        return self._call(_environ(request), request.body)
+        return self.perform(self.prepare(request))
 
     def repeat(self, request: Request, times: int) -> float:
-        environ = _environ(request)
+        prepared = self.prepare(request)
         start = time.process_time()
         for _ in range(times):
-            self._call(environ, request.body)
+            self.perform(prepared)
         return time.process_time() - start
 
     def drive(self, driver: Driver) -> float:
         spent = 0.0
         request = next(driver)
         while True:
-            environ = _environ(request)
+            prepared = self.prepare(request)
             start = time.process_time()
-            answer = self._call(environ, request.body)
+            answer = self.perform(prepared)
             spent += time.process_time() - start
             try:
                 request = driver.send(answer)
             except StopIteration:
                 return spent
 
-    def _call(self, template: dict[str, Any], body: bytes) -> Answer:
+
+class AsyncEndpoint(ABC, Generic[Prepared]):
+    """An application that is called on one event loop, which lives as long as the endpoint."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    @abstractmethod
+    def prepare(self, request: Request) -> Prepared:
+        """Return the request as its server would hand it over, made once for many calls."""
+
+    @abstractmethod
+    async def perform(self, prepared: Prepared) -> Answer:
+        """Make one call."""
+
+    def call(self, request: Request) -> Answer:
+        return self._loop.run_until_complete(self.perform(self.prepare(request)))
+
+    def repeat(self, request: Request, times: int) -> float:
+        async def calls() -> float:
+            prepared = self.prepare(request)
+            start = time.process_time()
+            for _ in range(times):
+                await self.perform(prepared)
+                await _turn()
+            return time.process_time() - start
+
+        return self._loop.run_until_complete(calls())
+
+    def drive(self, driver: Driver) -> float:
+        async def calls() -> float:
+            spent = 0.0
+            request = next(driver)
+            while True:
+                prepared = self.prepare(request)
+                start = time.process_time()
+                answer = await self.perform(prepared)
+                await _turn()
+                spent += time.process_time() - start
+                try:
+                    request = driver.send(answer)
+                except StopIteration:
+                    return spent
+
+        return self._loop.run_until_complete(calls())
+
+
+class WsgiEndpoint(SyncEndpoint[tuple[dict[str, Any], bytes]]):
+    """A WSGI application."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._app = app
+
+    def prepare(self, request: Request) -> tuple[dict[str, Any], bytes]:
+        return environ_of(request), request.body
+
+    def perform(self, prepared: tuple[dict[str, Any], bytes]) -> Answer:
+        template, body = prepared
         environ = dict(template)
         environ["wsgi.input"] = io.BytesIO(body)
         started: list[tuple[str, list[tuple[str, str]]]] = []
@@ -79,45 +143,18 @@ class WsgiEndpoint:
         return Answer(int(status[:3]), {name.lower(): value for name, value in headers}, content)
 
 
-class AsgiEndpoint:
-    """An ASGI application, called on one event loop that lives as long as the endpoint."""
+class AsgiEndpoint(AsyncEndpoint[tuple[Message, list[bytes]]]):
+    """An ASGI application."""
 
     def __init__(self, app: AsgiApp) -> None:
+        super().__init__()
         self._app = app
-        self._loop = asyncio.new_event_loop()
 
-    def call(self, request: Request) -> Answer:
-        return self._loop.run_until_complete(self._call(_scope(request), list(chunks(request.body))))
+    def prepare(self, request: Request) -> tuple[Message, list[bytes]]:
+        return _scope(request), list(chunks(request.body))
 
-    def repeat(self, request: Request, times: int) -> float:
-        async def calls() -> float:
-            scope, pieces = _scope(request), list(chunks(request.body))
-            start = time.process_time()
-            for _ in range(times):
-                await self._call(scope, pieces)
-                await _turn()
-            return time.process_time() - start
-
-        return self._loop.run_until_complete(calls())
-
-    def drive(self, driver: Driver) -> float:
-        async def calls() -> float:
-            spent = 0.0
-            request = next(driver)
-            while True:
-                scope, pieces = _scope(request), list(chunks(request.body))
-                start = time.process_time()
-                answer = await self._call(scope, pieces)
-                await _turn()
-                spent += time.process_time() - start
-                try:
-                    request = driver.send(answer)
-                except StopIteration:
-                    return spent
-
-        return self._loop.run_until_complete(calls())
-
-    async def _call(self, template: Message, pieces: list[bytes]) -> Answer:
+    async def perform(self, prepared: tuple[Message, list[bytes]]) -> Answer:
+        template, pieces = prepared
         waiting = iter(pieces)
         left = len(pieces)
         head: Message = {}
@@ -147,7 +184,8 @@ async def _turn() -> None:
     await asyncio.sleep(0)
 
 
-def _environ(request: Request) -> dict[str, Any]:
+def environ_of(request: Request) -> dict[str, Any]:
+    """Return the WSGI environ of a request, without its body."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",

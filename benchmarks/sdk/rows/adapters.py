@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.sdk import calls, subjects
-from benchmarks.sdk.adapters import ADAPTERS, Adapter
+from benchmarks.sdk.adapter import Adapter
+from benchmarks.sdk.adapters import ADAPTERS
 from benchmarks.sdk.in_process import Endpoint
 from benchmarks.sdk.measure import progress
-from benchmarks.sdk.rows.calls import measured, returned
+from benchmarks.sdk.rows.calls import executed, measured, returned
 from benchmarks.sdk.subjects import FLOOR, OFFICIAL, Failure
 from benchmarks.sdk.table import Goal, Row
 
@@ -17,18 +18,22 @@ MEMOS = 10
 
 
 def adapter_rows(chosen: tuple[str, ...], rounds: int) -> Iterator[Row]:
-    """Measure a call with 10 memos that returns; the functions have the colour of the framework."""
-    body = calls.call_body("bench/steps", calls.event_data(calls.EVENT_KB, MEMOS), calls.memos(MEMOS))
-    request = calls.request("steps", body, signed=True)
-    for adapter in ADAPTERS:
-        missing = [name for name in adapter.packages if importlib.util.find_spec(name) is None]
-        if missing:
-            progress(f"{adapter.title}: left out, not installed: {', '.join(missing)}")
-            continue
-        progress(adapter.title)
-        results = measured(_mounted(adapter, chosen), request, returned({"done": MEMOS}), rounds, signed=True)
-        group = f"signed call, {MEMOS} memos, 1 KB event, {'async def' if adapter.is_async else 'def'}: CPU per call"
-        yield Row(group, adapter.title, "µs", results, Goal(times_floor=1.5))
+    """Measure a call with 10 memos that returns (200), and one that executes one more step (206)."""
+    for status, reached in ((200, MEMOS), (206, MEMOS + 1)):
+        body = calls.call_body("bench/steps", calls.event_data(calls.EVENT_KB, reached), calls.memos(MEMOS))
+        request = calls.request("steps", body, signed=True)
+        check = returned({"done": reached}) if status == 200 else executed(f"step-{MEMOS}")
+        ending = "the function returns" if status == 200 else "one step executed"
+        group = f"signed call, {MEMOS} memos, 1 KB event, {ending} ({status}): CPU per call"
+        for adapter in ADAPTERS:
+            what = f"{adapter.title}, {'async def' if adapter.is_async else 'def'}"
+            missing = [name for name in adapter.packages if importlib.util.find_spec(name) is None]
+            if missing:
+                progress(f"{what}: left out, not installed: {', '.join(missing)}")
+                continue
+            progress(f"{what} ({status})")
+            results = measured(_mounted(adapter, chosen), request, check, rounds, signed=True)
+            yield Row(group, what, "µs", results, Goal(times_floor=1.5))
 
 
 def _mounted(adapter: Adapter, chosen: tuple[str, ...]) -> tuple[dict[str, Endpoint], dict[str, Failure]]:

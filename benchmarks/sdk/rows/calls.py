@@ -33,7 +33,7 @@ def memo_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
                     reached = count if status == 200 else count + 1
                     body = calls.call_body("bench/steps", calls.event_data(calls.EVENT_KB, reached), calls.memos(count))
                     request = calls.request("steps", body, signed=signed)
-                    check = returned({"done": reached}) if status == 200 else _executed(f"step-{count}")
+                    check = returned({"done": reached}) if status == 200 else executed(f"step-{count}")
                     what = f"{count:,} memos, {'function returns' if status == 200 else 'one step executed'} ({status})"
                     yield Row(group, what, "µs", measured(mounted, request, check, rounds, signed=signed), goal)
 
@@ -113,7 +113,7 @@ def returned(value: object) -> Check:
     return lambda answer: answer.status == 200 and json.loads(answer.body) == value
 
 
-def _executed(step_id: str) -> Check:
+def executed(step_id: str) -> Check:
     """Expect one op that reports the executed step with its output (protocol.md 5.6)."""
 
     def check(answer: Answer) -> bool:
