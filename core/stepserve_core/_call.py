@@ -39,7 +39,7 @@ from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET, encode_output
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step import Step, StepSync
-from stepserve_core._step_context import set_step_context
+from stepserve_core._step_context import current_steps
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -174,13 +174,13 @@ class ServedCall:
         return outcome
 
     async def _run_function(self, run: Run, context: Context | ContextSync) -> Outcome:
+        token = current_steps.set(context.step)
         try:
             if self._function.event_types and self._companion is None:
                 self._function.event_types.apply(context)
             if run.new_code_due:
                 await run.start_new_code()
-            with set_step_context(context.step):
-                output = await self._timed("function", self._runtime.execute(run, self._handler(run), context))
+            output = await self._timed("function", self._runtime.execute(run, self._handler(run), context))
             self.returned = output
             run.check_ended()
         except Interrupt as interrupt:
@@ -191,6 +191,7 @@ class ServedCall:
             return Outcome(error=_failure.sole_cause(error))
         finally:
             run.close()
+            current_steps.reset(token)
         return Outcome(output=output)
 
     async def _timed(self, name: str, work: Awaitable[T]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -83,7 +82,8 @@ class EventSender:
         failure = ""
         for attempt in range(ATTEMPTS):
             if attempt:
-                await self._runtime.sleep(0.1 * 2 ** (attempt - 1) + random.uniform(0, 0.1))  # noqa: S311 - jitter
+                jitter = os.urandom(1)[0] / 2550  # up to a tenth of a second
+                await self._runtime.sleep(0.1 * 2 ** (attempt - 1) + jitter)
             try:
                 response = await _http.send(
                     self._runtime, "POST", url, headers=headers, body=body, timeout=self._client.request_timeout

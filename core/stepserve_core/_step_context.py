@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_current: ContextVar[Any] = ContextVar("step")
+current_steps: ContextVar[Any] = ContextVar("step")
 
 
 def get_step_context() -> Step | StepSync:
@@ -25,18 +25,18 @@ def get_step_context() -> Step | StepSync:
     Raises:
         LookupError: none is.
     """
-    steps: Step | StepSync = _current.get()
+    steps: Step | StepSync = current_steps.get()
     return steps
 
 
 @contextlib.contextmanager
 def set_step_context(step: Step | StepSync) -> Generator[None, None, None]:
     """Make `step` what `get_step_context` returns inside the block."""
-    token = _current.set(step)
+    token = current_steps.set(step)
     try:
         yield
     finally:
-        _current.reset(token)
+        current_steps.reset(token)
 
 
 def step(step_id: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -48,7 +48,7 @@ def step(step_id: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            steps: Any = _current.get(None)
+            steps: Any = current_steps.get(None)
             if steps is None:
                 return function(*args, **kwargs)
             result: T = steps.run(step_id, functools.partial(function, *args, **kwargs))

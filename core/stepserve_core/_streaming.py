@@ -6,7 +6,6 @@ body come in an envelope, because the real ones have left before the result is k
 
 from __future__ import annotations
 
-import concurrent.futures
 import enum
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from stepserve_core._serialize import encode_wire
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 
 KEEP_ALIVE = 3.0
 """Seconds between the bytes that keep a connection alive."""
@@ -46,8 +46,10 @@ class AsyncStream(NamedTuple):
     chunks: AsyncGenerator[bytes, None]
 
 
-def chunks(answer: concurrent.futures.Future[Response]) -> Iterator[bytes]:
+def chunks(answer: Future[Response]) -> Iterator[bytes]:
     """Yield what is sent until `answer` is there, and then the answer."""
+    import concurrent.futures  # noqa: PLC0415 - only programs that stream pay for importing it
+
     while not answer.done():
         yield b" "
         concurrent.futures.wait([answer], KEEP_ALIVE)
