@@ -46,6 +46,19 @@ def returned_by(handler: Callable[..., Any]) -> object:
         return _give_up(function, error)
 
 
+def types_of(handler: Callable[..., Any], annotations: list[object]) -> list[object]:
+    """Return what annotations of parameters of `handler` stand for; UNTYPED for those that cannot be resolved."""
+    function, _ = _function_behind(handler.__init__ if isinstance(handler, type) else handler)
+    resolved: list[object] = []
+    for annotation in annotations:
+        try:
+            known = function is not None and annotation is not UNTYPED
+            resolved.append(_resolve(function, annotation) if known else UNTYPED)
+        except Exception as error:  # as above
+            resolved.append(_give_up(function, error))
+    return resolved
+
+
 def warn_once(text: str) -> None:
     """Log a warning, the first time it comes up in this process."""
     if text not in _warned:
@@ -150,8 +163,8 @@ def union_of(members: tuple[Any, ...]) -> Any:
 def _give_up(function: Any, error: Exception) -> object:
     name = getattr(function, "__qualname__", repr(function))
     warn_once(
-        f"the return annotation of {function.__module__}.{name} cannot be resolved ({type(error).__name__}: {error}),"
-        " so what it returns stays as JSON has it after a replay; import the name at run time, not only under"
+        f"an annotation of {function.__module__}.{name} cannot be resolved ({type(error).__name__}: {error}),"
+        " so the value stays as JSON has it after a replay; import the name at run time, not only under"
         " TYPE_CHECKING, or pass output_type="
     )
     return UNTYPED

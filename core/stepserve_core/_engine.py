@@ -191,7 +191,10 @@ class Run:
     async def reach(self, found: Found) -> NoReturn:
         """Act on a step without memo. Comes back only by raising."""
         if found.hashed in self.edited_input:
-            found.ask = found.ask.edited(self.edited_input[found.hashed])
+            try:
+                found.ask = found.ask.edited(self.edited_input[found.hashed], found.step_id)
+            except NonRetriableError as error:
+                await self.runtime.fail(self, error)
         branch = self.current_branch()
         if branch is None:
             verdict = await self.runtime.choose(self, found)

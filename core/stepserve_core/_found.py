@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stepserve_core._converter import Converter
+from stepserve_core._inputs import typed_arguments
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
 
 
@@ -21,14 +22,19 @@ class Ask(NamedTuple):
     args: tuple[Any, ...] = ()
     converter: Converter | None = None
 
-    def edited(self, args: list[object]) -> Ask:
-        """Return the ask with new arguments, as a re-run from this step brings them (5.3, executor.md 4.9)."""
+    def edited(self, args: list[object], step_id: str) -> Ask:
+        """Return the ask with new arguments, as a re-run from this step brings them (5.3, executor.md 4.9).
+
+        Raises:
+            NonRetriableError: one does not have the type of its parameter.
+        """
         opts = self.opts
         if opts is not None and "input" in opts:
             opts = {**opts, "input": args}
         elif opts is not None and self.handler is None and "body" in opts and args:
             opts = {**opts, "body": args[0]}  # of a request that the server makes, the input is its body
-        return self._replace(args=tuple(args), opts=opts)
+        typed = args if self.handler is None else typed_arguments(self.handler, args, step_id)
+        return self._replace(args=tuple(typed), opts=opts)
 
 
 class Found:

@@ -522,6 +522,64 @@ def test_a_type_that_cannot_be_rebuilt_stays_json_with_one_warning(
     assert "Opaque" in said
 
 
+# Edited input
+
+
+def settle(receipt: Receipt, days: set[datetime.date], *notes: Decimal) -> list[str]:
+    """Return what the arguments are."""
+    return [repr(receipt), repr(days), repr(notes)]
+
+
+class Ledger:
+    """Has a handler with state."""
+
+    def settle(self, receipt: Receipt, days: set[datetime.date], *notes: Decimal) -> list[str]:
+        return settle(receipt, days, *notes)
+
+
+@pytest.mark.parametrize("handler", [settle, Ledger().settle, logged(settle), functools.partial(Ledger().settle)])
+def test_a_step_that_runs_again_with_edited_input_gets_it_in_the_types_of_its_parameters(
+    colour: str, handler: Any
+) -> None:
+    async def body(ctx: Any) -> object:
+        return await ctx.step.run("settle", handler, RECEIPT, {DAY}, Decimal(1))
+
+    edited = [{**FITS, "amount": "2.5"}, ["2031-01-01"], "3", "4"]
+    (op,) = call(colour, body, steps={hashed("settle"): {"input": edited}}, stack=[]).json
+
+    receipt = Receipt(RECEIPT.id, Decimal("2.5"))
+    assert settle(receipt, {datetime.date(2031, 1, 1)}, Decimal(3), Decimal(4)) == op["data"]
+
+
+def test_edited_input_that_does_not_fit_fails_the_run_and_says_where(colour: str) -> None:
+    async def body(ctx: Any) -> object:
+        return await ctx.step.run("settle", settle, RECEIPT, {DAY})
+
+    reply = call(colour, body, steps={hashed("settle"): {"input": [FITS, ["tomorrow"]]}}, stack=[])
+
+    assert (500, "true") == (reply.status, reply.headers["x-inngest-no-retry"])
+    assert "argument 1 in the edited input of step 'settle' does not fit: at [0]" in reply.json["message"]
+
+
+def test_edited_input_of_functions_without_annotations_stays_json(colour: str) -> None:
+    async def body(ctx: Any) -> object:
+        return [
+            await ctx.step.run("lambda", lambda *args: args, 1),
+            await ctx.step.run("builtin", max, 1, 2),
+            await ctx.step.run("class", Small, 1),
+        ]
+
+    steps: dict[str, Any] = {}
+    for step, given, expected in (
+        ("lambda", [{"a": 1}], [{"a": 1}]),
+        ("builtin", [3, 2], 3),
+        ("class", [5], {"x": 5}),
+    ):
+        (op,) = call(colour, body, steps={**steps, hashed(step): {"input": given}}, stack=list(steps)).json
+        assert expected == op["data"]
+        steps[hashed(step)] = {"data": op["data"]}
+
+
 # Memos that do not fit
 
 

@@ -1,0 +1,43 @@
+"""Arguments that come from JSON: those of a step that runs again with edited input (protocol.md 5.3)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from stepserve_core._annotations import UNTYPED, types_of
+from stepserve_core._conversion import converter_for
+from stepserve_core._converter import MisfitError
+from stepserve_core.errors import NonRetriableError
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def typed_arguments(handler: Callable[..., Any], args: list[object], step_id: str) -> list[object]:
+    """Return `args` in the types that the parameters of `handler` are annotated with.
+
+    Raises:
+        NonRetriableError: one does not fit; whoever edited the input has to do it again.
+    """
+    typed: list[object] = []
+    for index, (arg, typ) in enumerate(zip(args, _parameter_types(handler, len(args)), strict=True)):
+        converter = None if typ is UNTYPED else converter_for(typ)
+        try:
+            typed.append(arg if converter is None else converter.load(arg))
+        except MisfitError as misfit:
+            raise NonRetriableError(
+                f"argument {index} in the edited input of step {step_id!r} does not fit: {misfit}"
+            ) from None
+    return typed
+
+
+def _parameter_types(handler: Callable[..., Any], count: int) -> list[object]:
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except (TypeError, ValueError):  # written in C, without a signature
+        return [UNTYPED] * count
+    annotations = [each.annotation for each in parameters if each.kind in _POSITIONAL]
+    rest = [each.annotation for each in parameters if each.kind is inspect.Parameter.VAR_POSITIONAL]
+    annotations += (rest or [inspect.Parameter.empty]) * max(0, count - len(annotations))
+    return types_of(handler, [UNTYPED if each is inspect.Parameter.empty else each for each in annotations[:count]])
