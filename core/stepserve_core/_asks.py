@@ -15,6 +15,7 @@ from stepserve_core._event import Event, event_from
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._outputs import converter_of, converter_of_function, reader
+from stepserve_core._realtime import Topic, ask_publish
 from stepserve_core._serialize import encode_input
 from stepserve_core._signals import ask_send
 
@@ -129,6 +130,10 @@ class Asks:
         given = msgspec.Raw(encode_input(list(args), f"step {step_id!r}"))
         opts: dict[str, object] = {"input": given, "type": "step.ai.wrap"}
         return Ask(Opcode.STEP_RUN, None, opts, handler, args, converter)
+
+    def publish(self, topic: Topic[Any], data: object) -> Ask:
+        """Ask to publish a realtime message from the app."""
+        return ask_publish(self._client, self._sender.runtime, topic, data)
 
     def send_signal(self, signal: str, data: object) -> Ask:
         """Ask to send a signal from the app."""

@@ -14,6 +14,7 @@ from stepserve_core._durations import Duration
 from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
 from stepserve_core._metadata import attach, score, user_metadata
+from stepserve_core._realtime import Realtime, RealtimeSync
 from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class _Calls:
 class ExtraStepsSync(_Calls):
     """More steps of a `def` function."""
 
+    @property
+    def realtime(self) -> RealtimeSync:
+        """Steps that publish messages."""
+        return RealtimeSync(self._reach, self._asks)
+
     def fetch(
         self,
         step_id: str,
@@ -102,6 +108,11 @@ class ExtraStepsSync(_Calls):
 
 class ExtraSteps(_Calls):
     """More steps of an `async def` function; each returns what must be awaited."""
+
+    @property
+    def realtime(self) -> Realtime:
+        """Steps that publish messages."""
+        return Realtime(self._reach, self._asks)
 
     def fetch(
         self,

@@ -23,6 +23,7 @@ OWN = {
     "fast_api": ["fastapi"],
     "google_cloud": ["flask"],
     "http_server": [],
+    "realtime": [],
     "testing": [],
     "wsgi": [],
 }

@@ -40,6 +40,10 @@ class _Eager:
 
 class _EagerSteps(_Eager):
     @property
+    def realtime(self) -> _Eager:
+        return _Eager(self._inner.realtime)
+
+    @property
     def ai(self) -> _Eager:
         return _Eager(self._inner.ai)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
 from typing_extensions import assert_type
 
@@ -16,10 +20,21 @@ from stepserve import (
     TriggerDeferred,
     TriggerEvent,
     fetch_transport,
+    realtime,
 )
 
 client = Inngest(app_id="shop")
 ORDERED = TriggerEvent(event="shop/ordered")
+
+
+@dataclasses.dataclass
+class Status:
+    """What a message carries."""
+
+    done: int
+
+
+status = realtime.Channel("orders:{id}").topic("status", Status)
 
 
 async def stock(sku: str, count: int) -> int:
@@ -47,6 +62,7 @@ def synchronous(ctx: ContextSync) -> None:
     assert_type(ctx.group.race(lambda: 1, lambda: "a", lambda: b""), int | str | bytes)
     assert_type(ctx.step.defer("later", function="shop-clean", data={"n": 1}), Deferred)
     ctx.step.defer("also", function=cleaning).abort()
+    ctx.step.realtime.publish("tell", status(id=7), Status(1))
     with httpx.Client(transport=fetch_transport(ctx.step)) as http:
         assert_type(http.get("https://example.com"), httpx.Response)
 
@@ -59,8 +75,18 @@ async def asynchronous(ctx: Context) -> None:
     assert_type(await ctx.step.wait_for_signal("wait", signal="paid", timeout="1h"), Signal | None)
     assert_type(await ctx.step.send_signal("send", "paid"), str | None)
     assert_type(await ctx.group.race(lambda: stock("a", 1), lambda: ctx.step.sleep("nap", "1m")), int | None)
+    await ctx.step.realtime.publish("tell", status(id=7), Status(1))
     async with httpx.AsyncClient(transport=fetch_transport(ctx.step)) as http:
         assert_type(await http.get("https://example.com"), httpx.Response)
+
+
+async def messages() -> None:
+    assert_type(await realtime.subscription_token(client, status(id=7)), Mapping[str, object])
+    await realtime.publish(client, status(id=7), Status(1))
+    async for message in realtime.subscribe(client, status(id=7)):
+        assert_type(message.data, Status)
+    async for anything in realtime.subscribe(client, realtime.Channel("news").topic("all")):
+        assert_type(anything.data, Any)
 
 
 async def outside() -> None:

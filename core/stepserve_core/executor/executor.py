@@ -23,6 +23,7 @@ from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY
 from stepserve_core.executor.gateway_transport import GatewayTransport
 from stepserve_core.executor.loop import Loop, LoopSettings
 from stepserve_core.executor.metadata import Entry, add_metadata
+from stepserve_core.executor.realtime.broker import Broker
 from stepserve_core.executor.register import Registered, register_app, remove_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.reruns import rerun
@@ -85,6 +86,7 @@ class Executor:
         self.registry = Registry()
         self._http = HttpTransport()
         self._transport = transport or self._http
+        self.realtime = Broker(self.settings.signing_key)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._pending: bytes | None = None
@@ -147,6 +149,7 @@ class Executor:
         await self._transport.close()
         await self._http.close()
         await self._gateway.close()
+        await self.realtime.close()
         self.store.close()
 
     @property

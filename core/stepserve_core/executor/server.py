@@ -153,6 +153,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         port: int = listener.getsockname()[1]
         yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, finished)
     finally:
+        await executor.realtime.close()  # or its subscribers would hold the server up
         server.stop()
         sync.stop()
         await asyncio.gather(serve_task, sync_task)
@@ -180,7 +181,7 @@ def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync) -> 
         log_config=None,
         access_log=False,
         lifespan="off",
-        ws="none",
+        ws="wsproto",
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=max(1, round(config.grace)),

@@ -9,11 +9,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, signals
+from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, realtime, signals
 from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
@@ -50,6 +50,10 @@ ROUTES = [
     Route("/v1/cancellations", cancellations.list_all, methods=["GET"]),
     Route("/v1/cancellations/{id}", cancellations.remove, methods=["DELETE"]),
     Route("/v1/runs/{id}/metadata", metadata.add_metadata, methods=["POST"]),
+    Route("/v1/realtime/token", realtime.create_token, methods=["POST"]),
+    Route("/v1/realtime/publish", realtime.publish, methods=["POST"]),
+    Route("/v1/realtime/sse", realtime.stream, methods=["GET"]),
+    WebSocketRoute("/v1/realtime/connect", realtime.connect),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
     *V2_ROUTES,
