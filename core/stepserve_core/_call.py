@@ -295,8 +295,14 @@ class ServedCall:
         return outcome
 
     async def _announce(self, middleware: MiddlewareManager, reports: list[Report]) -> None:
-        if reports and middleware.uses("before_report"):
-            await middleware.run_reversed("before_report", [_step_info(report) for report in reports])
+        deferred = self._defers.ops if self._defers is not None else []
+        if (reports or deferred) and middleware.uses("before_report"):
+            steps = [_step_info(report) for report in reports]
+            steps += [
+                TransformOutputStepInfo(op.display_name, Opcode(op.op), op.opts if isinstance(op.opts, dict) else None)
+                for op in deferred
+            ]
+            await middleware.run_reversed("before_report", steps)
 
     async def _transform_output(self, middleware: MiddlewareManager, result: TransformOutputResult) -> None:
         await self._timed("mw.transform_output", middleware.run_reversed("transform_output", result))

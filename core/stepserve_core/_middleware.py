@@ -139,7 +139,9 @@ class Middleware:
         return _NOTHING
 
     def before_report(self, steps: list[TransformOutputStepInfo]) -> Any:
-        """See every step that is about to be reported, also those of a parallel group, and change its `opts` in place.
+        """See every step that is about to be reported, and change its `opts` in place.
+
+        Those of a parallel group and the functions that are deferred are among them.
 
         The official SDK has no such hook: there, steps that are reported together pass middleware by.
         """

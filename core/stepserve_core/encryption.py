@@ -134,14 +134,18 @@ class EncryptionMiddleware(MiddlewareSync):
                 events[index].data = data
 
     def before_report(self, steps: list[TransformOutputStepInfo]) -> None:
-        """Encrypt the field of what other functions are invoked with, and the arguments of steps."""
+        """Encrypt the field of what other functions are invoked with or deferred with, and the arguments of steps."""
         for step in steps:
             opts = step.opts or {}
-            payload, arguments = opts.get("payload"), opts.get("input")
+            payload, given = opts.get("payload"), opts.get("input")
+            if isinstance(given, msgspec.Raw):
+                given = msgspec.json.decode(given)
             if step.op is Opcode.INVOKE_FUNCTION and isinstance(payload, dict):
                 opts["payload"] = {**payload, "data": self._encrypt_field(payload.get("data"))}
-            if isinstance(arguments, list) and not self._decrypt_only:
-                opts["input"] = [self._encrypt(value, f"an argument of step {step.id!r}") for value in arguments]
+            elif step.op is Opcode.DEFER_ADD:
+                opts["input"] = self._encrypt_field(given)
+            elif isinstance(given, (list, tuple)) and not self._decrypt_only:
+                opts["input"] = [self._encrypt(value, f"an argument of step {step.id!r}") for value in given]
 
     def _encrypt_field(self, data: Any) -> Any:
         if self._decrypt_only or not isinstance(data, Mapping) or self._field not in data:

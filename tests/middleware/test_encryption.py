@@ -151,6 +151,37 @@ def test_one_field_of_invocations_is_encrypted_also_in_groups(colour: str, body:
     assert {"encrypted": {"card": "4242"}, "order": 7} == PAYLOAD
 
 
+@pytest.mark.parametrize("decrypt_only", [False, True])
+@pytest.mark.parametrize("ends", [True, False])
+def test_one_field_of_what_is_deferred_is_encrypted(colour: str, ends: bool, decrypt_only: bool) -> None:
+    async def body(ctx: Any) -> object:
+        ctx.step.defer("later", function="app-g", data=PAYLOAD)
+        return None if ends else await ctx.step.sleep("a", 1000)
+
+    ops = call(colour, body, client=client_with(decrypt_only=decrypt_only)).json
+
+    (deferred,) = [op for op in ops if op["op"] == "DeferAdd"]
+    card = {"card": "4242"} if decrypt_only else {"secret": {"card": "4242"}}
+    assert {"encrypted": card, "order": 7} == shown(deferred["opts"]["input"])
+    assert "app-g" == deferred["opts"]["fn_slug"]
+
+
+def test_arguments_that_are_told_to_the_server_are_encrypted_and_read_again(colour: str) -> None:
+    async def body(ctx: Any) -> object:
+        return await ctx.step.ai.wrap("a", lambda prompt: {"answer": prompt}, "a prompt")
+
+    client = client_with()
+    (op,) = call(colour, body, client=client).json
+    steps = {op["id"]: {"input": [envelope("another prompt")]}}
+    (again,) = call(colour, body, client=client, steps=steps, stack=[]).json
+
+    assert ([{"secret": "a prompt"}], {"secret": {"answer": "a prompt"}}) == (
+        shown(op["opts"]["input"]),
+        shown(op["data"]),
+    )
+    assert {"secret": {"answer": "another prompt"}} == shown(again["data"])
+
+
 def test_one_field_of_events_is_encrypted(colour: str) -> None:
     event = stepserve.Event(name="x", data=PAYLOAD)
 
