@@ -48,12 +48,14 @@ def returned_by(handler: Callable[..., Any]) -> object:
 
 def types_of(handler: Callable[..., Any], annotations: list[object]) -> list[object]:
     """Return what annotations of parameters of `handler` stand for; UNTYPED for those that cannot be resolved."""
-    function, _ = _function_behind(handler.__init__ if isinstance(handler, type) else handler)
+    behind: Any = vars(handler).get("__init__") if isinstance(handler, type) else handler
+    function = None if behind is None else _function_behind(behind)[0]
+    if function is None:
+        return [UNTYPED] * len(annotations)
     resolved: list[object] = []
     for annotation in annotations:
         try:
-            known = function is not None and annotation is not UNTYPED
-            resolved.append(_resolve(function, annotation) if known else UNTYPED)
+            resolved.append(UNTYPED if annotation is UNTYPED else _resolve(function, annotation))
         except Exception as error:  # as above
             resolved.append(_give_up(function, error))
     return resolved
