@@ -17,6 +17,9 @@ nox.options.error_on_missing_interpreters = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+# The contract's harnesses are called like these, in capitals; `-k` does not mind.
+FRAMEWORKS = sorted({path.stem for path in pathlib.Path("tests/frameworks").glob("*.py")} & set(EXTRAS))
 SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED = ("core", "adapters", "tests", "examples", "benchmarks")
 # Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
@@ -84,6 +87,18 @@ def peers(session: nox.Session) -> None:
         with session.chdir("tests/peers/typescript"):
             session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
     session.run("pytest", "tests/peers", *GROUPED, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], default=False)
+@nox.parametrize("framework", [nox.param(name, id=name) for name in FRAMEWORKS])
+def oldest(session: nox.Session, framework: str) -> None:
+    """The contract over one framework in the oldest version that its extra promises: `nox -s "oldest(django)"`.
+
+    Not among the sessions that run by themselves: it makes an environment for each framework.
+    """
+    pins = [requirement.replace(">=", "==") for requirement in EXTRAS[framework]]
+    session.install("-e", f".[{framework}]", *pins, *group("test"), *group("servers"), "uvicorn>=0.30", "waitress>=3.0")
+    session.run("pytest", "tests/contract", *GROUPED, "-k", framework.replace("_", ""), *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])
