@@ -98,7 +98,9 @@ def oldest(session: nox.Session, framework: str) -> None:
     """
     pins = [requirement.replace(">=", "==") for requirement in EXTRAS[framework]]
     session.install("-e", f".[{framework}]", *pins, *group("test"), *group("servers"), "uvicorn>=0.30", "waitress>=3.0")
-    session.run("pytest", "tests/contract", *GROUPED, "-k", framework.replace("_", ""), *session.posargs)
+    # Old frameworks call what newer versions of their own libraries have deprecated since.
+    lenient = ("-W", "default::DeprecationWarning")
+    session.run("pytest", "tests/contract", *GROUPED, *lenient, "-k", framework.replace("_", ""), *session.posargs)
 
 
 @nox.session(python=[PYTHONS[0], PYTHONS[-1]])
