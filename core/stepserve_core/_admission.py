@@ -104,7 +104,7 @@ class Admission:
                 request,
                 call,
                 function_id=served.id,
-                target=None if target == NO_TARGET else target,
+                target=None if target in ("", NO_TARGET) else target,
                 runtime=runtime,
             ).answer()
 
