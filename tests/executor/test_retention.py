@@ -88,9 +88,11 @@ async def test_what_has_ended_goes_and_what_is_under_way_goes_on(
         assert [("Completed", n) for n in range(20)] == [await system.outcome(event_id) for event_id in naps]
         await system.advance(3 * DAY)
         await sweeper(system, 2 * DAY).sweep()
-        left = {table: await rows(system, table) for table in ("runs", "steps", "attempts", "batches", "batch_events")}
-        assert dict.fromkeys(left, 0) == left
-        assert 0 == await rows(system, "events")
+        connection = sqlite3.connect(str(system.database))
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        connection.close()
+        left = {table for table in tables if await rows(system, table)}
+        assert {"apps", "functions", "sqlite_sequence"} >= left
 
 
 async def test_a_server_deletes_by_itself_while_it_works(start: StartSystem) -> None:

@@ -8,7 +8,6 @@ import sqlite3
 
 import msgspec
 
-from stepserve_core.executor import ids
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.flow.debounce import read_debounced
 from stepserve_core.executor.store.store import Store
@@ -70,16 +69,9 @@ class Retention:
         return Removed(runs, await self._sweep_events(horizon))
 
     async def _sweep_runs(self, horizon: float) -> int:
-        # A run that ended before the horizon was queued before it too, so its id is smaller.
-        cursor: str | None = ""
-        before, removed = ids.first_id(horizon), 0
-        while cursor is not None and not self._stopped:
-            after = cursor
-
-            def unit(tables: Tables, after: str = after) -> tuple[str | None, int]:
-                return tables.retention.delete_runs(after, before, horizon, _PIECE)
-
-            cursor, count = await self._store.write(unit)
+        removed, count = 0, _PIECE
+        while count == _PIECE and not self._stopped:
+            count = await self._store.write(lambda tables: tables.retention.delete_runs(horizon, _PIECE))
             removed += count
         return removed
 
