@@ -177,3 +177,17 @@ async def test_runs_of_a_function_that_is_paused_to_skip_are_recorded_as_skipped
 async def test_a_pause_that_cannot_be_is_refused(start: StartSystem, path: str, body: str, status: int) -> None:
     async with start(Fn("f", echo, ON_X)) as system:
         assert status == (await system.http.post(f"/v1/functions/{path}", content=body)).status_code
+
+
+async def test_runs_beyond_the_backlog_limit_are_recorded_as_skipped(start: StartSystem) -> None:
+    async with start(Fn("f", echo, ON_X), backlog_limit=10) as system:
+        await system.http.post("/v1/functions/app-f/pause")
+        ids = await send_all(system, range(30))
+
+        assert [["Scheduled"]] * 10 + [["Skipped"]] * 20 == await statuses(system, ids)
+        assert {"FunctionBacklogSizeLimitHit"} == {(await system.runs(one))[0]["skip_reason"] for one in ids[10:]}
+        await system.http.post("/v1/functions/app-f/resume")
+        await system.idle()
+        later = await send_all(system, range(10))
+        assert [["Completed"]] * 10 + [["Skipped"]] * 20 == await statuses(system, ids)
+        assert [["Completed"]] * 10 == await statuses(system, later)

@@ -72,6 +72,15 @@ _GatewayTimeout = Annotated[
         metavar="SECONDS",
     ),
 ]
+_BacklogLimit = Annotated[
+    int | None,
+    _option(
+        "--backlog-limit",
+        "Runs of one function that may wait to start; further ones are skipped. By default any number.",
+        min=1,
+        metavar="COUNT",
+    ),
+]
 _Retention = Annotated[
     str | None,
     _option(
@@ -104,6 +113,7 @@ def dev(
     queue_workers: _QueueWorkers = 100,
     gateway_allow: _GatewayAllow = None,
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
+    backlog_limit: _BacklogLimit = None,
     retention: _Retention = None,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
@@ -126,6 +136,7 @@ def dev(
         concurrency=queue_workers,
         gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
         gateway_timeout=gateway_timeout,
+        backlog_limit=backlog_limit,
         retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)
@@ -153,6 +164,7 @@ def start(
     queue_workers: _QueueWorkers = 100,
     gateway_allow: _GatewayAllow = None,
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
+    backlog_limit: _BacklogLimit = None,
     retention: _Retention = None,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
@@ -175,6 +187,7 @@ def start(
         concurrency=queue_workers,
         gateway_allow=values_of("--gateway-allow", gateway_allow, os.environ),
         gateway_timeout=gateway_timeout,
+        backlog_limit=backlog_limit,
         retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)

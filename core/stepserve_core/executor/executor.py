@@ -83,7 +83,7 @@ class Executor:
         self._retention = None if retention is None else Retention(self.store, self.clock, retention)
         self._cleaning: asyncio.Task[None] | None = None
         self.settings = settings or LoopSettings()
-        self.registry = Registry()
+        self.registry = Registry(backlog_limit=self.settings.backlog_limit)
         self._http = HttpTransport()
         self._transport = transport or self._http
         self.realtime = Broker(self.settings.signing_key)
@@ -129,7 +129,7 @@ class Executor:
 
     async def start(self) -> None:
         """Load what is registered and go on with what is queued."""
-        self.registry = Registry(await self.store.read(lambda tables: tables.apps.functions()))
+        self.registry = self.registry.replaced(await self.store.read(lambda tables: tables.apps.functions()))
         if self._pending is not None:
             await self.register(self._pending)
         await self.loop.recover()

@@ -42,13 +42,15 @@ _CLEAN_PAUSE = 1.0
 class LoopSettings(msgspec.Struct, frozen=True):
     """How the loop works.
 
-    `concurrency` bounds the calls under way. `retry_interval` replaces the backoff table. Times are seconds.
+    `concurrency` bounds the calls under way, `backlog_limit` the runs of a function that wait to start: further ones
+    are skipped. `retry_interval` replaces the backoff table. Times are seconds.
     """
 
     concurrency: int = 100
     call_timeout: float = DEFAULT_TIMEOUT
     retry_interval: float | None = None
     signing_key: str | None = None
+    backlog_limit: int | None = None
 
 
 class Loop:

@@ -57,7 +57,7 @@ def remove_app(scope: Scope, app_id: str) -> Registry | None:
     if not scope.tables.apps.remove(app_id):
         return None
     scope.tables.apps.archive_others(app_id, [], scope.now)
-    return Registry(scope.tables.apps.functions())
+    return scope.registry.replaced(scope.tables.apps.functions())
 
 
 def _store_functions(scope: Scope, app_id: str, registration: Registration) -> Registry:
@@ -66,7 +66,7 @@ def _store_functions(scope: Scope, app_id: str, registration: Registration) -> R
         kept.append(ids.function_id(app_id, config.id))
         scope.tables.apps.put_function(kept[-1], app_id, config)
     gone = scope.tables.apps.archive_others(app_id, kept, scope.now)
-    registry = Registry(scope.tables.apps.functions())
+    registry = scope.registry.replaced(scope.tables.apps.functions())
     for function_id in (*kept, *gone):
         function = registry.get(function_id)
         if function is not None:

@@ -10,14 +10,24 @@ from stepserve_core.executor.triggers import TriggerIndex
 
 
 class Registry:
-    """Functions by id and slug, and what events start them. Archived functions are known but never started."""
+    """Functions by id and slug, and what events start them. Archived functions are known but never started.
 
-    def __init__(self, functions: Iterable[Function] = ()) -> None:
+    Args:
+        functions: all of them.
+        backlog_limit: runs of one function that may wait to start; None for any number.
+    """
+
+    def __init__(self, functions: Iterable[Function] = (), *, backlog_limit: int | None = None) -> None:
+        self.backlog_limit = backlog_limit
         self._by_id = {function.id: function for function in functions}
         self._by_slug = {function.slug: function for function in self._by_id.values() if not function.archived}
         self._triggers = TriggerIndex(
             (function.id, function.config.triggers) for function in self._by_id.values() if not function.archived
         )
+
+    def replaced(self, functions: Iterable[Function]) -> Registry:
+        """Return a registry of other functions, with the same settings."""
+        return Registry(functions, backlog_limit=self.backlog_limit)
 
     def __len__(self) -> int:
         return len(self._by_slug)

@@ -85,6 +85,10 @@ def start_run(scope: Scope, function: Function, cause: Cause) -> str | None:
             return None
         if flow.priority is not None:
             rank -= read_factor(flow.priority, cause.event)
+    limit = scope.registry.backlog_limit
+    if limit is not None and _is_too_many(scope, function, key, limit):
+        skip_run(scope, function, cause, "FunctionBacklogSizeLimitHit")
+        return None
     if not scope.tables.runs.reserve(key, run_id, scope.now, scope.now + limits.IDEMPOTENCY_WINDOW):
         return None
     _add_run(scope, function, cause, run_id, rank, holds)
@@ -166,6 +170,11 @@ def _is_held(scope: Scope, function: Function, flow: Flow, cause: Cause, key: st
         return False
     skip_run(scope, function, cause, "Singleton", holder)
     return True
+
+
+def _is_too_many(scope: Scope, function: Function, key: str, limit: int) -> bool:
+    """Say whether so many runs of a function wait to start that another one is skipped (executor.md 7.11)."""
+    return scope.tables.queue.has_starts(function.id, limit) and not scope.tables.runs.is_reserved(key, scope.now)
 
 
 def skip_run(scope: Scope, function: Function, cause: Cause, reason: str, existing: str | None = None) -> None:

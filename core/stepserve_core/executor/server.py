@@ -58,6 +58,7 @@ class ServerConfig:
             private and loopback addresses too.
         gateway_timeout: seconds that a gateway step's request may take.
         grace: seconds that calls in flight are given at the end.
+        backlog_limit: runs of one function that may wait to start; further ones are skipped. None for any number.
         retention: seconds after which runs that ended and events are deleted; None keeps them.
     """
 
@@ -79,6 +80,7 @@ class ServerConfig:
     gateway_timeout: float = GATEWAY_TIMEOUT
     grace: float = GRACE
     retention: float | None = None
+    backlog_limit: int | None = None
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -162,7 +164,9 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
 
 
 def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
-    settings = LoopSettings(config.concurrency, config.call_timeout, config.retry_interval, config.signing_key)
+    settings = LoopSettings(
+        config.concurrency, config.call_timeout, config.retry_interval, config.signing_key, config.backlog_limit
+    )
     store = Store(config.database, synchronous=config.synchronous)
     allow = config.gateway_allow or (DEV_ENTRIES if config.kind == "dev" else CLOUD_ENTRIES)
     return Executor(

@@ -21,7 +21,7 @@ def pause_key(function_id: str) -> str:
 def set_paused(scope: Scope, function: Function, mode: str | None) -> Registry:
     """Pause a function in a mode (`hold` or `skip`), or resume it (None). Return what is known from now on."""
     scope.tables.apps.set_paused(function.id, mode)
-    return Registry(scope.tables.apps.functions())
+    return scope.registry.replaced(scope.tables.apps.functions())
 
 
 def release(scope: Scope, function: Function) -> None:

@@ -78,7 +78,12 @@ ALTER TABLE runs ADD COLUMN edited_step TEXT;
 ALTER TABLE runs ADD COLUMN edited_input BLOB;
 """
 
-MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS, _RERUNS)
+# Counts the starts of a function that wait, for the limit of its backlog.
+_BACKLOG = """
+CREATE INDEX queue_starts ON queue (function_id) WHERE kind = 'start';
+"""
+
+MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS, _RERUNS, _BACKLOG)
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""
 

@@ -150,6 +150,13 @@ class Queue:
         """Remove everything that is queued for a run."""
         self._execute("DELETE FROM queue WHERE id >= ? AND id < ?", (f"{run_id}:", f"{run_id};"))
 
+    def has_starts(self, function_id: str, count: int) -> bool:
+        """Say whether `count` runs of a function, or more, wait for their first call or are in it."""
+        rows = self._execute(
+            "SELECT 1 FROM queue WHERE function_id = ? AND kind = 'start' LIMIT 1 OFFSET ?", (function_id, count - 1)
+        )
+        return rows.fetchone() is not None
+
     def payload(self, item_id: str) -> bytes | None:
         """Return what an item carries."""
         row = self._execute("SELECT payload FROM queue WHERE id = ?", (item_id,)).fetchone()
