@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class RunRuntime(Protocol):
         """Say what becomes of `found`, or do not come back because the function ends here."""
         ...
 
-    async def finish(self, run: Run, reports: list[Report]) -> NoReturn:
+    def finish(self, run: Run, reports: list[Report]) -> Coroutine[Any, Any, NoReturn]:
         """End the function with something to report."""
         ...
 
