@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 VARIABLE = "STEPSERVE_STRICT"
 MOST_NAMES = 10_000
 
-Site = tuple[object, ...]
+Site = tuple[int, ...]
 
 _OUR_FILES = (
     os.path.join(os.path.dirname(os.path.abspath(__file__)), ""),
@@ -97,7 +97,7 @@ class CheckedRun(Run):
         self._last: tuple[int, str] = (-1, "")
         self._has_company = False
         self._pending: DeterminismError | None = None
-        self._reached = "at its start"
+        self._reached: str | None = None
 
     def identify(self, step_id: str) -> tuple[str, int | None]:
         """Count a use of a step id, as the base does, and look whether the same place in the code used it before."""
@@ -106,12 +106,16 @@ class CheckedRun(Run):
         hashed, index = super().identify(step_id)
         self.checker.remember(hashed, step_id)
         self._note_company()
-        self._reached = f"after step {step_id!r}"
-        sites = self._sites.setdefault(step_id, set())
-        site, place = _call_site()
+        self._reached = step_id
+        site, frame = _call_site()
+        sites = self._sites.get(step_id)
+        if sites is None:
+            self._sites[step_id] = {site}
+            return hashed, index
         if site in sites:
+            place = "" if frame is None else f", {frame.f_code.co_filename}:{frame.f_lineno}"
             self._find(
-                f"uses the step id {step_id!r} again at the same place, {place}: in a loop, the server tells such steps"
+                f"uses the step id {step_id!r} again at the same place{place}: in a loop, the server tells such steps"
                 f" apart by their order alone. Put what differs into the id: step.run(f'{step_id}-{{item.id}}', …)"
             )
         sites.add(site)
@@ -170,8 +174,9 @@ class CheckedRun(Run):
     def _note_read(self, what: str, place: str) -> None:
         if executing_step() is not None:
             return
+        when = "at its start" if self._reached is None else f"after step {self._reached!r}"
         finding = (
-            f"reads {what} at {place}, {self._reached} and outside of steps: at each replay it reads something else."
+            f"reads {what} at {place}, {when} and outside of steps: at each replay it reads something else."
             " Read it in a step: step.run('now', …)"
         )
         if not self.checker.is_strict:
@@ -185,7 +190,8 @@ class CheckedRun(Run):
         apart = self.current_branch() is not None or (
             isinstance(runtime, AsyncRuntime) and runtime.owner() is not runtime.discovery.main
         )
-        self._has_company = self._has_company or apart
+        if apart:
+            self._has_company = True
         return apart
 
     def _position(self, hashed: str) -> int | None:
@@ -205,14 +211,24 @@ class CheckedRun(Run):
         raise self.leave(Abort(error))
 
 
-def _call_site() -> tuple[Site, str]:
-    """Return what tells a place in the user's code from others, by all its callers up to ours; and file and line."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_OUR_FILES):
+_ours: dict[str, bool] = {}
+"""Which files are ours, or asyncio's; asked for every frame."""
+
+
+def _is_ours(file: str) -> bool:
+    known = _ours.get(file)
+    if known is None:
+        known = _ours[file] = file.startswith(_OUR_FILES)
+    return known
+
+
+def _call_site() -> tuple[Site, FrameType | None]:
+    """Return what tells a place in the user's code from others: it and all its callers up to ours; and its frame."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
-    place = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    site: list[object] = []
-    while frame is not None and not frame.f_code.co_filename.startswith(_OUR_FILES):
-        site += (frame.f_code, frame.f_lasti)
+    place, site = frame, list[int]()
+    while frame is not None and not _is_ours(frame.f_code.co_filename):
+        site += (id(frame.f_code), frame.f_lasti)  # the code itself would be hashed as a whole
         frame = frame.f_back
     return tuple(site), place
