@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from stepserve_core._branch import Branch, current
 from stepserve_core._colour import RunRuntime, Verdict, is_awaitable
 from stepserve_core._failure import sole_cause
 from stepserve_core._found import Found, Report
@@ -35,20 +36,7 @@ if TYPE_CHECKING:
     from stepserve_core._defer import Defers
 
 
-class Branch:
-    """A branch of a parallel group that is being run, and the interrupt that ended it."""
-
-    __slots__ = ("interrupt", "mode", "owner", "run")
-
-    def __init__(self, run: Run, owner: object, mode: ParallelMode) -> None:
-        self.run = run
-        self.owner = owner
-        self.mode = mode
-        self.interrupt: BranchInterrupt | None = None
-
-
 _inside_step: ContextVar[tuple[Run, Found] | None] = ContextVar("stepserve_inside_step", default=None)
-current: ContextVar[Branch | None] = ContextVar("stepserve_branch", default=None)
 
 
 def executing_step() -> Found | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stepserve_core._engine import Branch, Run, current
+from stepserve_core._branch import Branch, current
+from stepserve_core._engine import Run
 from stepserve_core._found import Found
 from stepserve_core._opcodes import ParallelMode
 

@@ -18,8 +18,10 @@ from stepserve_core.executor.realtime.tokens import TokenInvalidError, Topic, ma
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.conftest import StartSystem
+from tests.executor.raw_app import Call, Fn, Step, served
 from tests.executor.sdk_system import KEY, sdk_system
 from tests.executor.system import System
+from tests.executor.test_gateway import Site
 
 pytestmark = pytest.mark.anyio
 
@@ -251,3 +253,19 @@ async def test_a_subscription_needs_a_token_that_is_not_too_old(start: StartSyst
         clock.advance(61)
 
         assert 401 == (await system.http.get("/v1/realtime/sse", params={"token": token})).status_code
+
+
+async def test_the_reply_of_a_request_is_published_where_its_step_asks_for_it(start: StartSystem) -> None:
+    def script(_: Call) -> Any:
+        opts = {"url": f"{origin}/page", "body": {}, "publish": {"channel": "news", "topic": "a"}}
+        return (yield Step("AIGateway", "ask", opts=opts))
+
+    site = Site(page=(200, {}, b'{"answer":1}'))
+    function = Fn("f", script, [{"event": "test/x"}])
+    async with served(site) as origin, start(function) as system, aiohttp.ClientSession() as session:
+        url = f"{system.http.base_url}/v1/realtime/connect?token={await token_for(system, 'a')}"
+        async with session.ws_connect(url) as socket:
+            run = await system.run_of(await system.send("test/x"))
+            message = await socket.receive_json(timeout=PATIENCE)
+
+    assert (run["run_id"], {"answer": 1}, run["output"]) == (message["run_id"], message["data"], {"answer": 1})

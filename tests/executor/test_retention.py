@@ -18,7 +18,7 @@ from stepserve_core.executor.store.backup import back_up
 from stepserve_core.executor.store.database import DatabaseError
 from tests.cli.command import run_stepserve
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, run, sleep, wait
+from tests.executor.raw_app import Call, Fn, hash_id, reply, run, sleep, wait
 from tests.executor.system import System
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +93,24 @@ async def test_what_has_ended_goes_and_what_is_under_way_goes_on(
         connection.close()
         left = {table for table in tables if await rows(system, table)}
         assert {"apps", "functions", "sqlite_sequence"} >= left
+
+
+async def test_what_runs_deferred_and_said_about_themselves_goes_with_them(start: StartSystem) -> None:
+    def script(call: Call) -> Any:
+        step = {"op": "StepRun", "id": hash_id("a"), "data": 1, "metadata": [{"kind": "k", "values": {"n": 1}}]}
+        later = {"op": "DeferAdd", "id": hash_id("d"), "opts": {"fn_slug": "app-nobody", "input": {}}}
+        return reply(200, None) if call.memos else reply(206, [step, later])
+
+    async with start(*FUNCTIONS, clock=VirtualClock()) as system:
+        system.app.replies["echo"] = script
+        await system.send("test/echo", {"n": 1})
+        await system.idle()
+        kept = [await rows(system, table) for table in ("defers", "metadata")]
+        await system.advance(3 * DAY)
+        await sweeper(system, 2 * DAY).sweep()
+
+        assert [1, 1] == kept
+        assert [0, 0] == [await rows(system, table) for table in ("defers", "metadata")]
 
 
 async def test_a_server_deletes_by_itself_while_it_works(start: StartSystem) -> None:

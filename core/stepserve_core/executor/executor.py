@@ -93,7 +93,15 @@ class Executor:
         if gateway_allow is None:
             gateway_allow = CLOUD_ENTRIES if self.settings.signing_key else DEV_ENTRIES
         self._gateway = GatewayTransport(GatewayPolicy(gateway_allow), timeout=gateway_timeout)
-        self.loop = Loop(self.store, self._transport, self.clock, lambda: self.registry, self.settings, self._gateway)
+        self.loop = Loop(
+            self.store,
+            self._transport,
+            self.clock,
+            lambda: self.registry,
+            self.settings,
+            self._gateway,
+            self.realtime,
+        )
 
     @classmethod
     def embedded(

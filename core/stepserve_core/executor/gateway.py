@@ -41,6 +41,17 @@ class Problem(msgspec.Struct, frozen=True):
     retriable: bool = True
 
 
+class Publication(msgspec.Struct, frozen=True):
+    """Where a reply is published too."""
+
+    channel: str
+    topic: str
+
+
+class _Published(msgspec.Struct):
+    publish: Publication | None = None
+
+
 class _Options(msgspec.Struct):
     url: str
     method: str = "POST"
@@ -63,6 +74,14 @@ def build_request(kind: str, options: bytes) -> GatewayRequest:
         ValueError: the options do not have the shape of executor.md 5.9.
     """
     return _build_ai_request(options) if kind == AI_GATEWAY else _build_request(options)
+
+
+def read_publication(options: bytes) -> Publication | None:
+    """Return where the reply is to be published, for whoever has subscribed (executor.md 5.9)."""
+    try:
+        return msgspec.json.decode(options, type=_Published).publish
+    except msgspec.ValidationError:
+        return None
 
 
 def _build_request(options: bytes) -> GatewayRequest:

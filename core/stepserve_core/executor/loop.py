@@ -21,6 +21,8 @@ from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
 from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
 from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
+from stepserve_core.executor.realtime.broker import Broker
+from stepserve_core.executor.realtime.messages import as_json, make_message
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.store import Store
@@ -68,10 +70,12 @@ class Loop:
         registry: Callable[[], Registry],
         settings: LoopSettings,
         gateway_transport: GatewayTransport,
+        broker: Broker,
     ) -> None:
         self._store = store
         self._transport = transport
         self._gateway_transport = gateway_transport
+        self._broker = broker
         self._clock = clock
         self._registry = registry
         self._settings = settings
@@ -235,11 +239,21 @@ class Loop:
         try:
             request = gateway.build_request(item.work.kind, item.payload or b"{}")
             reply = await self._gateway_transport.send(request)
+            self._publish(item, reply)
         except TransportError as error:
             reply = gateway.Problem(str(error))
         except (GatewayRefusedError, ValueError) as error:
             reply = gateway.Problem(str(error), retriable=False)
         return gateway.plan_gateway(item.work, item.run, reply, self._clock.now(), policy)
+
+    def _publish(self, item: Claim, reply: GatewayReply) -> None:
+        """Pass a reply on to subscribers, where its step asks for that."""
+        wanted = gateway.read_publication(item.payload or b"{}")
+        if wanted is not None:
+            now = self._clock.now()
+            data = as_json(reply.body)
+            message = make_message("data", wanted.channel, wanted.topic, data, now, run_id=item.run.id)
+            self._broker.publish(wanted.channel, wanted.topic, message)
 
     async def _apply(self, item: Claim, decisions: list[Decision], started_at: float, reserved: int) -> Claims:
         """Commit what was decided. While the database cannot be written the answer is kept, not thrown away."""

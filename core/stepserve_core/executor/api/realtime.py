@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stepserve_core.executor import ids, limits
 from stepserve_core.executor.api.http import HttpError, executor_of, json_response, read_body, require_key
-from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.realtime.broker import Broker, Subscription
+from stepserve_core.executor.realtime.messages import as_json, make_message
 from stepserve_core.executor.realtime.tokens import (
     MOST_TOPICS,
     Claims,
@@ -68,7 +68,7 @@ async def publish(request: Request) -> Response:
         return Response(status_code=200)
     body = await read_body(request, limits.REALTIME_MESSAGE)
     for topic in topics:
-        _send(request, channel, topic, "data", _as_json(body))
+        _send(request, channel, topic, "data", as_json(body))
     return Response(status_code=200)
 
 
@@ -168,27 +168,11 @@ async def _publish_stream(request: Request, channel: str, topics: list[str]) -> 
 
 def _send(request: Request, channel: str, topic: str, kind: str, data: bytes, **fields: str) -> None:
     executor = executor_of(request)
-    message: dict[str, Any] = {
-        "kind": kind,
-        "channel": channel,
-        "topic": topic,
-        "data": msgspec.Raw(data),
-        "created_at": to_rfc3339(executor.clock.now()),
-        "env_id": "",
-        **fields,
-    }
     run_id = request.query_params.get("run_id")
     if run_id:
-        message["run_id"] = run_id
-    executor.realtime.publish(channel, topic, msgspec.json.encode(message))
-
-
-def _as_json(body: bytes) -> bytes:
-    try:
-        msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return msgspec.json.encode(body.decode(errors="replace"))
-    return body
+        fields["run_id"] = run_id
+    message = make_message(kind, channel, topic, data, executor.clock.now(), **fields)
+    executor.realtime.publish(channel, topic, message)
 
 
 def _token_of(connection: HTTPConnection) -> str:
