@@ -148,7 +148,10 @@ def test_a_call_of_nothing_that_is_here(query: str, code: str, message: str) -> 
     assert "x-inngest-no-retry" not in reply.headers
 
 
-@pytest.mark.parametrize("query", ["?fnId=app-f", "?fnId=app-f&stepId=step", "?fnId=app-f&fnId=x&stepId=step&stepId=y"])
+@pytest.mark.parametrize(
+    "query",
+    ["?fnId=app-f", "?fnId=app-f&stepId=step", "?fnId=app-f&stepId=", "?fnId=app-f&fnId=x&stepId=step&stepId=y"],
+)
 def test_without_a_step_id_there_is_no_target_and_the_first_value_counts(query: str) -> None:
     reply = serve(app(client=dev_client(), body=runs_a_step), Request("POST", f"http://h/{query}", {}, BODY))
 

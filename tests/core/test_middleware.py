@@ -597,3 +597,19 @@ def test_a_hook_may_call_that_of_its_base(colour: str, base: type[core.Middlewar
     middleware = [Plain] if colour == "sync" else [Plain, Waiting]
     assert 200 == call(colour, body, client=dev_client(middleware=middleware)).status
     assert (["def"] if colour == "sync" else ["def", "async def"]) == seen
+
+
+def test_the_time_that_each_part_took_is_told(colour: str) -> None:
+    class Looking(core.Middleware):
+        transform_input = hook(colour, lambda self, ctx, function, steps: None)
+        transform_output = hook(colour, lambda self, result: None)
+
+    async def body(ctx: Any) -> object:
+        del ctx
+        return None
+
+    timing = call(colour, body, client=dev_client(middleware=[Looking])).headers["server-timing"]
+
+    assert ["comm_handler", "mw.transform_input", "function", "mw.transform_output"] == [
+        entry.partition(";dur=")[0] for entry in timing.split(", ")
+    ]

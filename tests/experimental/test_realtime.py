@@ -67,9 +67,9 @@ def test_a_token_is_for_topics_of_a_channel(colour: str) -> None:
 def test_what_the_server_refuses_is_an_error(colour: str) -> None:
     with serving(Reply(400, b"no such thing")) as server:
         client = client_of(server.origin)
-        with pytest.raises(stepserve.errors.Error, match="HTTP error: 400 no such thing"):
+        with pytest.raises(stepserve.errors.Error, match="HTTP 400 no such thing"):
             publish(colour, client, "c", "t", {})
-        with pytest.raises(stepserve.errors.Error, match="HTTP error: 400 no such thing"):
+        with pytest.raises(stepserve.errors.Error, match="HTTP 400 no such thing"):
             token(colour, client, "c", ["t"])
 
 
