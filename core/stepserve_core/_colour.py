@@ -32,7 +32,7 @@ class RunRuntime(Protocol):
         """Await what user code returned, or refuse it, if this runtime cannot."""
         ...
 
-    async def choose(self, run: Run, found: Found) -> Verdict:
+    def choose(self, run: Run, found: Found) -> Coroutine[Any, Any, Verdict]:
         """Say what becomes of `found`, or do not come back because the function ends here."""
         ...
 
