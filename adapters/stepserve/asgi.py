@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
@@ -51,7 +51,7 @@ class ASGIApp:
         if body is None:
             return  # the client went away before its request was complete
         request = request_from(scope, body, self._raw_request(scope))
-        await _send_response(await self._handler.astream(request), send)
+        await _send_response(await self._handler.astream(request), receive, send)
 
 
 def request_from(scope: Scope, body: bytes, raw: object) -> Request:
@@ -116,15 +116,44 @@ async def _read_body(receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _send_response(response: Response | AsyncStream, send: Send) -> None:
+async def _send_response(response: Response | AsyncStream, receive: Receive, send: Send) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     if isinstance(response, AsyncStream):
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async with contextlib.aclosing(response.chunks) as chunks:
-            async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+            await _send_while_connected(chunks, receive, send)
         return
     headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def _send_while_connected(chunks: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+    """Send chunks until the client goes away, of which most servers do not tell who sends."""
+    import asyncio  # noqa: PLC0415 - whoever calls this has loaded it; WSGI adapters import this module too
+
+    tasks = [asyncio.ensure_future(_send_chunks(chunks, send)), asyncio.ensure_future(_wait_for_end(receive))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Only when nobody reads them any more can the chunks be closed.
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _wait_for_end(receive: Receive) -> None:
+    """Return when the client has gone away; of a host that says something else now, nothing can be learned."""
+    import asyncio  # noqa: PLC0415
+
+    if (await receive())["type"] != "http.disconnect":
+        await asyncio.Future[None]()

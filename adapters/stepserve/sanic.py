@@ -1,7 +1,7 @@
 """Serve functions from a Sanic app.
 
 Sanic answers 503 to a call that takes longer than RESPONSE_TIMEOUT, which is a minute; raise it for functions with
-longer steps, or stream: a streamed answer begins at once.
+longer steps, or stream: the minute begins anew with every byte.
 """
 
 from __future__ import annotations

@@ -44,7 +44,10 @@ class WSGIApp:
         if isinstance(response, Response):
             headers.append(("content-length", str(len(response.body))))
         start_response(_STATUS_LINES[response.status], headers)
-        return [response.body] if isinstance(response, Response) else response.chunks
+        if not isinstance(response, Response):
+            return response.chunks
+        # Not every server leaves it to itself that an answer to HEAD has no body.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
 
 def read_body(environ: Mapping[str, Any]) -> bytes:

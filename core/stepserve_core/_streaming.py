@@ -47,7 +47,10 @@ class AsyncStream(NamedTuple):
 
 
 def chunks(answer: Future[Response]) -> Iterator[bytes]:
-    """Yield what is sent until `answer` is there, and then the answer."""
+    """Yield what is sent until `answer` is there, and then the answer.
+
+    Nothing can interrupt a thread: if the client goes away, the work runs to its end and its result is dropped.
+    """
     import concurrent.futures  # noqa: PLC0415 - only programs that stream pay for importing it
 
     while not answer.done():

@@ -13,8 +13,8 @@ from django.core.checks import run_checks
 from django.test import override_settings
 from django.urls import clear_url_caches
 
-from tests.contract.recorder import Recorder
-from tests.contract.served import KEY
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import KEY
 from tests.frameworks import django as frameworks
 
 STEPS = """

@@ -17,12 +17,12 @@ from django.urls import include, path, reverse
 
 import stepserve.django
 from stepserve import Context, ContextSync, Function, Inngest, Middleware, TriggerEvent, errors
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import SIGNATURE, App, call_body
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import SIGNATURE, App, call_body
 from tests.frameworks import django as frameworks
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 TRIGGER = TriggerEvent(event="shop/tested")
 Serve = Callable[[tuple[Any, ...]], AbstractContextManager[int]]

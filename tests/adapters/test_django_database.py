@@ -16,10 +16,10 @@ from django.db import connection, connections, transaction
 
 import stepserve.django
 from stepserve import Context, ContextSync, Event, Function, Inngest, SendEventsError, Streaming, TriggerEvent, errors
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import App, call_body
 from tests.adapters.django_database import Database, database_files
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import App, call_body
 from tests.frameworks.django import DjangoOnUvicorn, DjangoOnWaitress
 
 TRIGGER = TriggerEvent(event="shop/tested")

@@ -16,6 +16,9 @@ from django.core.management import CommandError, call_command
 
 from stepserve.django.discovery import discovered_functions
 from stepserve.django.served import served_apps
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import App
 from tests.adapters.django_project import (
     APPS,
     FUNCTIONS,
@@ -29,11 +32,8 @@ from tests.adapters.django_project import (
     write,
 )
 from tests.cli.command import environment
-from tests.contract.recorder import Recorder
-from tests.contract.served import App
 from tests.frameworks import django as frameworks
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 __all__ = ["recorder", "write"]
 

@@ -12,12 +12,12 @@ import stepserve.django
 from stepserve import Streaming, errors
 from stepserve.django.configuration import configured_options, get_client
 from stepserve.django.discovery import discovered_functions
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import KEY
 from tests.adapters.django_project import APPS, OTHER, STEPS, URLS, Write, problems, project, recorder, settings, write
-from tests.contract.recorder import Recorder
-from tests.contract.served import KEY
 from tests.frameworks import django as frameworks
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 __all__ = ["recorder", "write"]
 

@@ -15,11 +15,11 @@ from starlette.routing import Mount
 import stepserve.fastapi
 from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
 from stepserve.asgi import Receive, Scope, Send
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import PATH, App, call_body
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import PATH, App, call_body
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 TRIGGER = TriggerEvent(event="shop/tested")
 STARLETTE = tuple(int(part) for part in importlib.metadata.version("starlette").split(".")[:2])

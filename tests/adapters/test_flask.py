@@ -11,11 +11,11 @@ import pytest
 
 import stepserve.flask
 from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import App, call_body
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import App, call_body
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 TRIGGER = TriggerEvent(event="shop/tested")
 

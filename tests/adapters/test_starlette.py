@@ -13,11 +13,11 @@ import stepserve.fast_api
 import stepserve.fastapi
 import stepserve.starlette
 from stepserve import Context, Function, Inngest, Middleware, TriggerEvent
-from tests.contract.conftest import make_client
-from tests.contract.recorder import Recorder
-from tests.contract.served import PATH, App
+from stepserve.testing.contract.fixtures import make_client
+from stepserve.testing.contract.harness import Sender
+from stepserve.testing.contract.recorder import Recorder
+from stepserve.testing.contract.served import PATH, App
 from tests.frameworks import servers
-from tests.frameworks.harness import Sender
 
 
 @pytest.fixture

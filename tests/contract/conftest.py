@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepserve.testing.contract.fixtures import Make, make_client
 from stepserve.testing.contract.harness import Harness
-
-__all__ = ["Make", "make_client"]
 
 HARNESSES = [
     # module below tests.frameworks, class, packages that it needs

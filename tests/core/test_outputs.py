@@ -26,7 +26,7 @@ from stepserve_core import _annotations, _outputs
 from stepserve_core._conversion import converter_for
 from tests.core.calls import call, define, dev_client, hashed, make_handler
 from tests.core.driver import Server
-from tests.core.test_exports import loaded_after
+from tests.core.test_loading import loaded_after
 
 if TYPE_CHECKING:
     from tests.core.local_server import LocalServer as Absent

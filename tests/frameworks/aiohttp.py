@@ -13,8 +13,8 @@ from aiohttp import web
 
 import stepserve.aiohttp
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class Aiohttp(Harness):
@@ -22,7 +22,9 @@ class Aiohttp(Harness):
 
     FRAMEWORK = "aiohttp"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     DECODES_GZIP = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

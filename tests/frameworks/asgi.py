@@ -9,8 +9,8 @@ from typing import Any
 import stepserve.asgi
 from stepserve import Function, Inngest
 from stepserve.asgi import Receive, Scope, Send
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class ASGIOnUvicorn(Harness):
@@ -18,6 +18,7 @@ class ASGIOnUvicorn(Harness):
 
     FRAMEWORK = "asgi"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     STREAMS = True
 

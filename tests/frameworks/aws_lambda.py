@@ -18,8 +18,8 @@ from urllib.parse import parse_qs
 import stepserve.aws_lambda
 from stepserve import Function, Inngest
 from stepserve.aws_lambda import LambdaHandler
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 from tests.frameworks.platform_front import Answered, Asked, PlatformFront
 
 

@@ -15,8 +15,8 @@ import azure.functions
 
 import stepserve.azure
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 from tests.frameworks.platform_front import Answered, Asked, PlatformFront
 
 

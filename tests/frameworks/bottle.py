@@ -9,6 +9,7 @@ import bottle  # type: ignore[import-untyped] # pyright: ignore[reportMissingTyp
 
 import stepserve.bottle
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS
 from tests.frameworks.wsgi import WSGIOnWaitress
 
 
@@ -16,6 +17,7 @@ class BottleOnWaitress(WSGIOnWaitress):
     """Bottle on waitress."""
 
     FRAMEWORK = "bottle"
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

@@ -12,8 +12,8 @@ import flask
 import stepserve.digital_ocean
 from stepserve import Function, Inngest
 from stepserve.experimental.digital_ocean_simulator import FULL_PATH, DigitalOceanSimulator
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class DigitalOceanFunctions(Harness):
@@ -28,6 +28,7 @@ class DigitalOceanFunctions(Harness):
     STREAMS = False  # `main` returns one whole answer
     HEADER_SEPARATOR = ", "
     ANSWERS_OPTIONS = True
+    REFUSES = frozenset({"TRACE"})  # the platform knows no such method
 
     def build(
         self,

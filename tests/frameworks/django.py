@@ -21,9 +21,9 @@ from django.urls import include, path
 import stepserve.django
 from stepserve import Function, Inngest
 from stepserve.asgi import Receive, Scope, Send
+from stepserve.testing.contract.harness import Harness
 from stepserve.wsgi import StartResponse
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
@@ -102,6 +102,7 @@ class DjangoOnUvicorn(DjangoOnWaitress):
     """Django on uvicorn."""
 
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = django.VERSION >= (5, 0)  # earlier ones do not listen to the server while they send
     HEADER_SEPARATOR = ","
     FORWARDED_BY_DEFAULT = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
 

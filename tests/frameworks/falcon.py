@@ -11,9 +11,9 @@ import falcon.asgi
 
 import stepserve.falcon
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from stepserve.wsgi import StartResponse
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class FalconOnGunicorn(Harness):
@@ -24,6 +24,7 @@ class FalconOnGunicorn(Harness):
     HEADER_SEPARATOR = ","
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by gunicorn's --forwarded-allow-ips
     ANSWERS_OPTIONS = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,
@@ -89,6 +90,7 @@ class FalconOnUvicorn(Harness):
     CALLS_FROM_LOOP = True
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     ANSWERS_OPTIONS = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

@@ -10,9 +10,9 @@ import fastapi
 
 import stepserve.fastapi
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
 from tests.frameworks.asgi import BeforeRequest
-from tests.frameworks.harness import Harness
 
 
 class FastAPIOnUvicorn(Harness):
@@ -20,8 +20,10 @@ class FastAPIOnUvicorn(Harness):
 
     FRAMEWORK = "fast_api"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     STREAMS = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

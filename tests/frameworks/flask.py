@@ -13,8 +13,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import stepserve.flask
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class FlaskOnWaitress(Harness):
@@ -25,6 +25,7 @@ class FlaskOnWaitress(Harness):
     HEADER_SEPARATOR = ", "
     ANSWERS_OPTIONS = True
     FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

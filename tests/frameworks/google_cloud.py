@@ -13,8 +13,8 @@ import functions_framework
 import stepserve.google_cloud
 from stepserve import Function, Inngest
 from stepserve.google_cloud import CloudFunction
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 _SOURCE = str(Path(__file__).with_name("google_function.py"))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import stepserve.http_server
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class HTTPServer(Harness):

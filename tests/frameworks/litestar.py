@@ -12,9 +12,9 @@ from litestar.types import ASGIApp
 import stepserve.litestar
 from stepserve import Function, Inngest
 from stepserve.asgi import Receive, Scope, Send
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
 from tests.frameworks.asgi import BeforeRequest
-from tests.frameworks.harness import Harness
 
 
 class LitestarOnUvicorn(Harness):
@@ -22,6 +22,7 @@ class LitestarOnUvicorn(Harness):
 
     FRAMEWORK = "litestar"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
 
     def build(

@@ -11,8 +11,8 @@ import quart
 import stepserve.quart
 from stepserve import Function, Inngest
 from stepserve.asgi import Receive, Scope, Send
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class QuartOnHypercorn(Harness):
@@ -20,8 +20,10 @@ class QuartOnHypercorn(Harness):
 
     FRAMEWORK = "quart"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
     ANSWERS_OPTIONS = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

@@ -15,8 +15,8 @@ from sanic.http.constants import HTTP
 
 import stepserve.sanic
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 # Sanic rewrites its own code when an app starts; in this mode it keeps the original, so that several apps can start.
 sanic.Sanic.test_mode = True
@@ -24,7 +24,8 @@ sanic.Sanic.test_mode = True
 _numbers = itertools.count()
 
 
-def _new_app() -> Any:
+def new_app() -> Any:
+    """Return an app of its own name."""
     return sanic.Sanic(f"contract-{next(_numbers)}", configure_logging=False)  # a name can be used once
 
 
@@ -33,7 +34,9 @@ class SanicOnItself(Harness):
 
     FRAMEWORK = "sanic"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_IF_TRUSTED = frozenset({"proto", "host"})
+    REFUSES = OTHER_METHODS
 
     def build(
         self,
@@ -43,7 +46,7 @@ class SanicOnItself(Harness):
         **options: Any,
     ) -> Any:
         """Return an app with the functions at the usual path."""
-        app: Any = _new_app()
+        app: Any = new_app()
         if before_request is not None:
 
             async def call(request: sanic.Request) -> None:
@@ -55,7 +58,7 @@ class SanicOnItself(Harness):
 
     def build_below(self, prefix: str, client: Inngest, functions: Sequence[Function[Any]]) -> dict[str, Any]:
         """Return a blueprint below the prefix."""
-        app: Any = _new_app()
+        app: Any = new_app()
         app.blueprint(stepserve.sanic.blueprint(client, functions), url_prefix=prefix)
         return {"blueprint": app}
 
@@ -74,10 +77,14 @@ class SanicOnItself(Harness):
                 app.state.server_info.append(ApplicationServerInfo({"version": HTTP.VERSION_1}))
                 server = await app.create_server(sock=listener, access_log=False)
                 await server.startup()
+                await server.before_start()
                 await server.start_serving()
+                await server.after_start()
                 await stopping.wait()
+                await server.before_stop()
                 server.close()
                 await server.wait_closed()
+                await server.after_stop()
 
             with servers.asyncio_thread(run):
                 yield listener.getsockname()[1]

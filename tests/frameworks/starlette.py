@@ -11,9 +11,9 @@ from starlette.routing import Mount
 
 import stepserve.starlette
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import OTHER_METHODS, Harness
 from tests.frameworks import servers
 from tests.frameworks.asgi import BeforeRequest
-from tests.frameworks.harness import Harness
 
 
 class StarletteOnUvicorn(Harness):
@@ -21,8 +21,10 @@ class StarletteOnUvicorn(Harness):
 
     FRAMEWORK = "starlette"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_BY_DEFAULT = FORWARDED_IF_TRUSTED = frozenset({"proto"})  # by uvicorn's --forwarded-allow-ips
     STREAMS = True
+    REFUSES = OTHER_METHODS
 
     def build(
         self,

@@ -15,8 +15,8 @@ import tornado.web
 
 import stepserve.tornado
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import Harness
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class Tornado(Harness):
@@ -24,6 +24,7 @@ class Tornado(Harness):
 
     FRAMEWORK = "tornado"
     CALLS_FROM_LOOP = True
+    ENDS_STREAMED_CALLS = True
     FORWARDED_IF_TRUSTED = frozenset({"proto"})
     HEADER_SEPARATOR = ","
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import stepserve.wsgi
 from stepserve import Function, Inngest
+from stepserve.testing.contract.harness import Harness
 from stepserve.wsgi import StartResponse
 from tests.frameworks import servers
-from tests.frameworks.harness import Harness
 
 
 class WSGIOnWaitress(Harness):

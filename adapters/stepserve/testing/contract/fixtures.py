@@ -79,3 +79,9 @@ def make_client(recorder: Recorder, **arguments: Any) -> Inngest:
 def set_variable() -> None:
     """Set the context variable that functions read."""
     functions_sync.variable.set("set by the framework")
+
+
+def needs_streaming(harness: Harness) -> None:
+    """Skip a test where nothing can be streamed."""
+    if not harness.STREAMS:
+        pytest.skip(f"{type(harness).__name__} declares that it cannot stream")

@@ -21,6 +21,9 @@ Body = bytes | Sequence[bytes]
 
 Headers = Sequence[tuple[str, str | bytes]]
 
+OTHER_METHODS = frozenset({"DELETE", "OPTIONS", "PATCH", "TRACE"})
+"""What is refused."""
+
 
 class Reply(NamedTuple):
     """What came back; header names are lower-case."""
@@ -85,6 +88,12 @@ class Harness(ABC):
     STREAMS: ClassVar[bool] = True
     """Whether a long call can be kept alive with bytes; otherwise `serve()` refuses `Streaming.FORCE`."""
 
+    ENDS_STREAMED_CALLS: ClassVar[bool] = False
+    """Whether a streamed call of an `async def` function is cancelled when its connection ends.
+
+    Otherwise it runs to its end, as all others do: the app is not told, or the function runs beside a thread.
+    """
+
     DECODES_GZIP: ClassVar[bool] = False
     """Whether the server or the framework unpacks bodies with `content-encoding: gzip` before the app sees them."""
 
@@ -98,7 +107,13 @@ class Harness(ABC):
     """What the server joins headers of the same name with; None: it keeps them apart, and the first counts."""
 
     ANSWERS_OPTIONS: ClassVar[bool] = False
-    """Whether the framework answers OPTIONS by itself; otherwise it refuses the method."""
+    """Whether the framework answers OPTIONS by itself; otherwise the method is refused as others are."""
+
+    REFUSES: ClassVar[frozenset[str]] = frozenset()
+    """Methods that the framework refuses by itself, because it knows that the path has GET, POST and PUT only.
+
+    All other methods reach the adapter, whose refusal says who answers with `x-inngest-sdk-handled`.
+    """
 
     @abstractmethod
     def build(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import queue
 from typing import Any
 
 import pytest
 
-from stepserve import Inngest, Streaming
-from stepserve.testing.contract.fixtures import Make
-from stepserve.testing.contract.gate import Gate
+from stepserve import Context, ContextSync, Function, Inngest, Streaming, TriggerEvent
+from stepserve.testing.contract import functions_async, functions_sync
+from stepserve.testing.contract.fixtures import Make, needs_streaming
+from stepserve.testing.contract.gate import PATIENCE, Gate
 from stepserve.testing.contract.harness import Harness
 from stepserve.testing.contract.served import App, StreamedApp
 from stepserve_core import _streaming
@@ -25,8 +28,8 @@ def test_a_server_may_hang_up_while_a_function_runs(
     capfd: pytest.CaptureFixture[str],
     streamed: bool,
 ) -> None:
-    if streamed and not harness.STREAMS:
-        pytest.skip(f"{type(harness).__name__} declares that it cannot stream")
+    if streamed:
+        needs_streaming(harness)
     monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
     options: dict[str, Any] = {"streaming": Streaming.FORCE} if streamed else {}
     with Gate.closed() as gate:
@@ -56,3 +59,50 @@ def test_a_request_that_ends_early_is_no_call(app: App, caplog: pytest.LogCaptur
 
     assert answered == 206
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+def test_a_streamed_call_that_nobody_waits_for_is_ended_if_it_can_be(
+    harness: Harness, client: Inngest, colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_streaming(harness)
+    monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
+    ends: queue.Queue[str] = queue.Queue()
+    ends_early = colour == "async def" and harness.ENDS_STREAMED_CALLS
+    function = _ending(client, colour, ends)
+    with Gate.closed() as gate, harness.mount(client, [function], streaming=Streaming.FORCE) as send:
+        app = StreamedApp(send)
+        with app.begin_call("ending", data={"gate": gate.port}) as connection:
+            connection.getresponse().read(3)
+            gate.wait_for(1)
+        if not ends_early:
+            assert [app.request("GET").status for _ in range(5)] == [200] * 5
+            gate.open()
+        end = ends.get(timeout=PATIENCE)
+        gate.open()
+        again = app.call("ending", data={"gate": gate.port}).json()
+
+    # Nothing can interrupt a thread. What is not interrupted runs to its end, and its result is dropped.
+    assert end == ("cancelled" if ends_early else "finished")
+    assert again == "let through"
+
+
+def _ending(client: Inngest, colour: str, ends: queue.Queue[str]) -> Function[Any]:
+    """Return a function that waits at a gate, and tells how that ended."""
+    create = client.create_function(fn_id="ending", trigger=TriggerEvent(event="shop/tested"))
+
+    async def wait_async(ctx: Context) -> str:
+        try:
+            answer = await functions_async.blocks(ctx)
+        except asyncio.CancelledError:
+            ends.put("cancelled")
+            raise
+        ends.put("finished")
+        return answer
+
+    def wait(ctx: ContextSync) -> str:
+        answer = functions_sync.blocks(ctx)
+        ends.put("finished")
+        return answer
+
+    function: Function[Any] = create(wait_async) if colour == "async def" else create(wait)
+    return function

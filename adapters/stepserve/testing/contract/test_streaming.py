@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepserve import Inngest, Streaming, errors
-from stepserve.testing.contract.fixtures import Make, set_variable
+from stepserve.testing.contract.fixtures import Make, needs_streaming, set_variable
 from stepserve.testing.contract.gate import Gate
 from stepserve.testing.contract.harness import Harness, Reply
 from stepserve.testing.contract.recorder import Recorder
@@ -24,7 +24,7 @@ CALL = "?fnId=shop-two-steps&stepId=step"
 @pytest.fixture(scope="session")
 def streamed_app(harness: Harness, client: Inngest, make_functions: Make) -> Iterator[StreamedApp]:
     """Return an app in production mode that streams."""
-    _needs_streaming(harness)
+    needs_streaming(harness)
     options: dict[str, Any] = {"streaming": Streaming.FORCE}
     with harness.mount(client, make_functions(client), before_request=set_variable, **options) as send:
         yield StreamedApp(send)
@@ -34,11 +34,6 @@ def streamed_app(harness: Harness, client: Inngest, make_functions: Make) -> Ite
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send the bytes that keep connections alive far more often."""
     monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
-
-
-def _needs_streaming(harness: Harness) -> None:
-    if not harness.STREAMS:
-        pytest.skip(f"{type(harness).__name__} declares that it cannot stream")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -139,7 +134,7 @@ def test_only_calls_of_functions_are_streamed(
 
 
 def test_dev_mode_signs_no_streamed_answer(harness: Harness, recorder: Recorder, make_functions: Make) -> None:
-    _needs_streaming(harness)
+    needs_streaming(harness)
     client = Inngest(app_id="shop", is_production=False, event_key="x", api_base_url=recorder.origin)
     with harness.mount(client, make_functions(client), streaming=Streaming.FORCE) as send:
         reply = unwrapped(send("POST", PATH + CALL, call_body()))
@@ -172,7 +167,7 @@ def test_streaming_can_be_chosen(
     is_streamed: bool,
 ) -> None:
     if streaming is Streaming.FORCE:
-        _needs_streaming(harness)
+        needs_streaming(harness)
     monkeypatch.setenv("INNGEST_STREAMING", variable)
     with harness.mount(client, make_functions(client), streaming=streaming) as send:
         reply = App(send).request("POST", call_body(), query=CALL)

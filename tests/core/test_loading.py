@@ -1,75 +1,9 @@
-"""What the core offers, and what importing it costs."""
+"""What importing the core and serving with it load."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-
-import pytest
-
-import stepserve_core
-
-PUBLIC = {
-    "JSON",
-    "Batch",
-    "CallInfo",
-    "Cancel",
-    "Concurrency",
-    "Context",
-    "ContextSync",
-    "Debounce",
-    "Deferred",
-    "Event",
-    "EventType",
-    "FetchResponse",
-    "Function",
-    "Group",
-    "GroupSync",
-    "Inngest",
-    "Middleware",
-    "MiddlewareSync",
-    "NonRetriableError",
-    "ParallelMode",
-    "Priority",
-    "PydanticSerializer",
-    "RateLimit",
-    "RetryAfterError",
-    "SendEventsError",
-    "SendEventsResult",
-    "Serializer",
-    "Signal",
-    "Singleton",
-    "Step",
-    "StepError",
-    "StepMemos",
-    "StepSync",
-    "Streaming",
-    "Throttle",
-    "Timeouts",
-    "TransformOutputResult",
-    "TransformOutputStepInfo",
-    "TriggerCron",
-    "TriggerDeferred",
-    "TriggerEvent",
-    "__version__",
-    "errors",
-    "install_as_inngest",
-    "fetch_transport",
-    "providing",
-}
-
-
-def test_the_public_names_are_these() -> None:
-    assert PUBLIC == set(stepserve_core.__all__)
-
-
-def test_the_list_of_public_names_is_sorted_and_has_no_name_twice() -> None:
-    assert sorted(set(stepserve_core.__all__)) == sorted(stepserve_core.__all__)
-
-
-@pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_every_public_name_exists(name: str) -> None:
-    assert getattr(stepserve_core, name) is not None
 
 
 def loaded_after(program: str) -> set[str]:
