@@ -201,30 +201,32 @@ def test_request_and_job_ids_come_from_headers(colour: str) -> None:
 # Who asks
 
 
-REFUSED = {
-    "missing": None,
-    "empty": "",
-    "garbage": "garbage",
-    "no timestamp": "s=" + "0" * 64,
-    "no mac": "t=1700000000",
-    "not a number": "t=abc&s=00",
-    "non-ASCII": "t=1700000000&s=ü",
-    "wrong": f"t={round(time.time())}&s={'0' * 64}",
-    "another key": sign(BODY, OTHER_KEY),
-    "another body": sign(BODY + b" "),
-    "expired": sign(BODY, at=time.time() - 301),
-    "future": sign(BODY, at=time.time() + 120),
+# Made when they are sent: a slow machine would bring the future into the window.
+REFUSED: dict[str, Callable[[], str | None]] = {
+    "missing": lambda: None,
+    "empty": lambda: "",
+    "garbage": lambda: "garbage",
+    "no timestamp": lambda: "s=" + "0" * 64,
+    "no mac": lambda: "t=1700000000",
+    "not a number": lambda: "t=abc&s=00",
+    "non-ASCII": lambda: "t=1700000000&s=ü",
+    "wrong": lambda: f"t={round(time.time())}&s={'0' * 64}",
+    "another key": lambda: sign(BODY, OTHER_KEY),
+    "another body": lambda: sign(BODY + b" "),
+    "expired": lambda: sign(BODY, at=time.time() - 301),
+    "future": lambda: sign(BODY, at=time.time() + 120),
 }
 
 
 @pytest.mark.parametrize("signature", REFUSED.values(), ids=REFUSED.keys())
 @every_entry
 def test_who_cannot_prove_to_be_the_server_is_told_nothing(
-    signature: str | None, entry: str, monkeypatch: pytest.MonkeyPatch
+    signature: Callable[[], str | None], entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[bytes] = []
     monkeypatch.setattr("stepserve_core._protocol.parse_call", parsed.append)
-    headers = {} if signature is None else {"x-inngest-signature": signature}
+    made = signature()
+    headers = {} if made is None else {"x-inngest-signature": made}
 
     reply = serve(app(client=cloud_client(env="feature")), post("app-f", BODY, headers=headers), entry=entry)
 
