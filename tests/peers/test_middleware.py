@@ -5,6 +5,7 @@ The official package is run as a black box. Where we differ on purpose, `INTENDE
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping
@@ -261,8 +262,6 @@ def _post(sdk: Any, colour: str, client: Any, function: Any, case: Case) -> tupl
         (inngest.flask if sdk is inngest else stepserve.flask).serve(app, client, [function])
         reply = app.test_client().post(url, data=body, content_type="application/json")
         return reply.status_code, reply.data, reply.headers
-    import asyncio
-
     import httpx
     from fastapi import FastAPI
 
@@ -323,3 +322,45 @@ def test_an_intended_difference_is_still_one(name: str, colour: str) -> None:
 
     assert official != ours
     assert len(INTENDED[name]) > 20
+
+
+ANSWERS = {
+    "taken": local_server.Reply(200, b'{"ids":["e1"],"status":200}'),
+    "refused": local_server.Reply(400, b'{"ids":["e1"],"error":"bad","status":400}'),
+}
+
+
+def see_sending(sdk: Any, how: str, colour: str, failing: str | None, answer: local_server.Reply) -> list[Any]:
+    """Send an event from outside of functions; return what came of it, and the hooks."""
+    log: list[Any] = []
+    changes = {failing: _fail} if failing else {}
+    with local_server.serving(answer) as server:
+        client = sdk.Inngest(
+            app_id="app",
+            is_production=False,
+            event_api_base_url=server.origin,
+            middleware=[_middleware(sdk, colour, log, "1", changes), _middleware(sdk, colour, log, "2", {})],
+        )
+        event = sdk.Event(name="x", data={"k": 1})
+        came: object
+        try:
+            came = asyncio.run(client.send(event)) if how == "send" else client.send_sync(event)
+        except Exception as error:  # whatever it is, both must raise it
+            came = [type(error).__name__, "" if colour == "async" and how == "send_sync" else str(error)]
+    return [came, log, len(server.requests)]
+
+
+@pytest.mark.parametrize("answer", sorted(ANSWERS))
+@pytest.mark.parametrize("failing", [None, "before_send_events", "after_send_events"])
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("how", ["send", "send_sync"])
+def test_sending_calls_the_same_hooks(how: str, colour: str, failing: str | None, answer: str) -> None:
+    official, ours = (see_sending(sdk, how, colour, failing, ANSWERS[answer]) for sdk in SDKS.values())
+
+    assert official == ours
+
+
+def test_both_refuse_async_hooks_in_sync_code() -> None:
+    official, ours = (see_sending(sdk, "send_sync", "async", None, ANSWERS["taken"])[0][0] for sdk in SDKS.values())
+
+    assert "AsyncUnsupportedError" == official == ours
