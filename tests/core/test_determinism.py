@@ -381,7 +381,7 @@ def test_what_reads_for_reasons_of_its_own_is_left_in_peace(colour: str, strictl
     mine = random.Random(7)
 
     async def body(ctx: Any) -> object:
-        ctx.logger.info("a line has a time")
+        ctx.logger.warning("a line has a time")
         time.monotonic()
         time.perf_counter()
         mine.random()
