@@ -286,7 +286,9 @@ def _new_sanic(name: str) -> Any:
     import sanic
 
     sanic.Sanic.test_mode = True  # else it rewrites its own code when an app starts, and only one can
-    return sanic.Sanic(name, configure_logging=False)
+    app = sanic.Sanic(name, configure_logging=False)
+    app.config.MOTD = False
+    return app
 
 
 def _started(app: Any) -> Any:
