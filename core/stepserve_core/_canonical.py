@@ -34,7 +34,7 @@ def canonicalize(body: bytes) -> bytes:
         return b""
     try:
         return _canonicalize(body)
-    except (msgspec.DecodeError, OverflowError) as error:  # before msgspec 0.20 its errors are no ValueErrors
+    except (msgspec.DecodeError, OverflowError) as error:
         raise ValueError(f"not JSON: {error}") from None
 
 
