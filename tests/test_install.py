@@ -139,6 +139,13 @@ def test_a_program_that_cannot_be_edited_is_started_with_a_module(tmp_path: path
     assert "stepserve_core __main__ ['a']\n" == run("", "-m", "stepserve.as_inngest", str(tmp_path / "program.py"), "a")
 
 
+def test_a_program_started_so_finds_the_modules_beside_it(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "beside_it.py").write_text("import inngest\n")
+    (tmp_path / "program.py").write_text("import beside_it\nprint(beside_it.inngest.__name__)\n")
+
+    assert "stepserve\n" == run("", "-m", "stepserve.as_inngest", str(tmp_path / "program.py"))
+
+
 def test_pytest_takes_it_as_a_plugin(tmp_path: pathlib.Path) -> None:
     test = "def test_it():\n    assert inngest.Event(name='x').data == {}\n"
     (tmp_path / "test_it.py").write_text(f"{PROGRAM}\n{test}")

@@ -5,6 +5,7 @@ Importing this module calls `install_as_inngest()`. So pytest takes it as a plug
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     elif arguments and not arguments[0].startswith("-"):
         sys.argv = arguments
+        sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))  # as Python does for a file that it runs
         runpy.run_path(arguments[0], run_name="__main__")
     else:
         sys.exit("usage: python -m stepserve.as_inngest (program.py | -m module) [arguments]")
