@@ -106,9 +106,18 @@ class ServedCall:
             answer = await self._answer_through(middleware, entered)
         except BaseException as error:  # the request was cancelled
             entered.leave(error)
+            if not isinstance(error, GeneratorExit):  # after that one, nothing can be awaited
+                await self._respond_to_nobody(middleware)
             raise
         entered.leave(self.outcome.error)
         return answer
+
+    async def _respond_to_nobody(self, middleware: MiddlewareManager) -> None:
+        """Let middleware put away what it holds, although there will be no answer."""
+        try:
+            await middleware.run("before_response")
+        except Exception as error:  # the cancellation must go on
+            self._client.logger.error("a hook failed after its call was cancelled", exc_info=error)
 
     async def _answer_through(self, middleware: MiddlewareManager, entered: Entered) -> Answer:
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepserve_core._colour import is_awaitable
 from stepserve_core._context import Context
-from stepserve_core._middleware import Middleware, StepMemos, TransformOutputResult, UninitializedMiddleware
+from stepserve_core._middleware import CallInfo, Middleware, StepMemos, TransformOutputResult, UninitializedMiddleware
 from stepserve_core._runtime import run_sync
 from stepserve_core.errors import AsyncUnsupportedError
 
@@ -31,7 +31,8 @@ def providing(kind: type[T], make: Make[T]) -> UninitializedMiddleware:
         kind: the class under which it is found.
         make: is given `ctx` (what middleware further to the front provides is there already) and returns a `kind`, an
             awaitable of one, or a context manager around one, as `contextlib.contextmanager` makes them. Context
-            managers are left before the answer is sent, the last one first; they see the error if the call failed.
+            managers are left before the answer is sent, the last one first; they see the error if the call failed, or
+            was cancelled.
 
     A function is called once for every step, so make what is cheap and keep pools outside.
 
@@ -52,7 +53,16 @@ class _Providing(Middleware):
         self._make = make
         self._owned: AsyncExitStack | None = None
         self._is_async = False
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
+
+    @contextmanager
+    def around_call(self, call: CallInfo) -> Generator[None, None, None]:
+        del call
+        try:
+            yield
+        except BaseException as error:  # of a call that was cancelled, no output is transformed
+            self._error = error
+            raise
 
     def transform_input(
         self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos

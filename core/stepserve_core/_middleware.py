@@ -152,7 +152,7 @@ class Middleware:
         return _NOTHING
 
     def before_response(self) -> Any:
-        """Do something last."""
+        """Do something last, whatever failed; also if the request was cancelled, and nobody gets the response."""
         return _NOTHING
 
     def around_call(self, call: CallInfo) -> AbstractContextManager[object] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 import stepserve_core as core
 from stepserve_core.errors import DependencyMissingError
-from tests.core.calls import call, dev_client, hashed
+from tests.core.calls import call, call_body, define, dev_client, hashed, make_handler, post
 from tests.core.colours import hook
 
 
@@ -213,3 +215,46 @@ def test_what_is_provided_is_there_in_every_call(colour: str) -> None:
     client = dev_client(middleware=[core.providing(Database, lambda ctx: Database())])
 
     assert (200, "main") == call(colour, body, client=client, steps={hashed("a"): {"data": None}})[:2]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_context_manager_is_left_with_the_cancellation_when_the_server_hangs_up(kind: str) -> None:
+    seen: list[str] = []
+
+    @contextlib.contextmanager
+    def make(ctx: Any) -> Generator[Database, None, None]:
+        del ctx
+        try:
+            yield Database()
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def make_async(ctx: Any) -> AsyncGenerator[Database, None]:
+        with make(ctx) as database:
+            try:
+                yield database
+            finally:
+                await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        reached = asyncio.Event()
+
+        async def body(ctx: Any) -> None:
+            assert ctx.get(Database).name == "main"
+            reached.set()
+            await asyncio.Event().wait()
+
+        middleware = [core.providing(Database, make if kind == "sync" else make_async)]
+        client = dev_client(middleware=middleware)
+        handler = make_handler(client, define(client, "async", body))
+        task = asyncio.create_task(handler.ahandle(post("app-f", json.dumps(call_body()).encode())))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+
+    assert ["CancelledError"] == seen
