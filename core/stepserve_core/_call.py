@@ -61,6 +61,7 @@ class ServedCall:
         function_id: str,
         target: str | None,
         runtime: Runtime,
+        keep_outcome: bool = False,
     ) -> None:
         self._client = client
         self._function = function
@@ -70,6 +71,7 @@ class ServedCall:
         self._companion = function.companion(function_id)
         self._target = target
         self._runtime = runtime
+        self._keep_outcome = keep_outcome
         self._middleware: MiddlewareManager | None = None
         self._logger = ReplayLogger(client.logger, partial(_describe, client.app_id, function_id, call.ctx))
         self._renderer = Renderer(client, function, call.ctx)
@@ -77,7 +79,7 @@ class ServedCall:
         self.returned: object = UNSET
         """What the function returned, before anything was made of it."""
         self.outcome = Outcome()
-        """How it ended, after middleware."""
+        """How it ended, after middleware; forgotten with the answer, unless it is to be kept."""
         self._defers: Defers | None = None
 
     async def answer(self) -> Answer:
@@ -93,6 +95,8 @@ class ServedCall:
                 answer = self._render()
             except Exception as error:  # an output that JSON cannot carry
                 answer = self._answer_error(error)
+        if not self._keep_outcome:  # the traceback of an error holds the frames that it left, and they hold this
+            self.outcome = Outcome()
         return Answer(answer.status, answer.body, answer.headers, self._timing)
 
     async def _answer_with_middleware(self) -> Answer:

@@ -250,9 +250,14 @@ class Run:
                 output = await self._call_step(found)
         except Exception as error:
             cause = sole_cause(error)
-            if isinstance(cause, (NonRetriableError, RetryAfterError)):  # these speak about the whole function (5.8)
-                raise cause from None
-            return self._failure(found, cause)
+            try:
+                if isinstance(
+                    cause, (NonRetriableError, RetryAfterError)
+                ):  # about the whole function (5.8)
+                    raise cause from None
+                return self._failure(found, cause)
+            finally:
+                del cause  # its traceback holds this frame
         except BaseException as error:
             if not holds_nested_step(error):
                 raise

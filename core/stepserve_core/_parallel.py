@@ -66,10 +66,13 @@ class Discovery:
     def __init__(self, run: Run) -> None:
         self._run: Run = weakref.proxy(run)  # the run knows the runtime, and that knows this
         self.loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[list[Report] | None] = self.loop.create_future()
+        self._end: asyncio.Future[None] = self.loop.create_future()
         self.main: asyncio.Task[Any] | None = None
         """The function's own task."""
+        # Not in the future, which would keep them: the traceback of an error holds the function's frames, and this.
         self._output: Any = None
+        self._reports: list[Report] | None = None
+        self._error: BaseException | None = None
         self._is_leaving = False
         self._has_ended = False
         self.is_alone = True
@@ -94,11 +97,19 @@ class Discovery:
         _eager.start(self.loop, self._run_function(body, context), self._note_company)
         self._note_company()
         try:
-            reports = self._end.result() if self._end.done() else await self._end
+            if not self._end.done():
+                await self._end
         finally:
             await self._clean_up()
             # Free the function's frames, and the event in them, now; not when the garbage collector comes by.
             self.main = None
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        reports, self._reports = self._reports, None
         if reports is not None:
             raise Interrupt(reports)
         return self._output
@@ -119,11 +130,18 @@ class Discovery:
         if self._end.done():
             return
         if error is not None:
-            self._end.set_exception(error)
+            self._end_with(error)
             return
         waiting = [step.step_id for entry in self._parked for step in entry.found if not entry.future.done()]
         if waiting:
             _logger.warning("a function returned while its steps %s were not awaited; they are lost", waiting)
+        self._end.set_result(None)
+
+    def _end_with(self, outcome: list[Report] | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            self._error = outcome
+        else:
+            self._reports = outcome
         self._end.set_result(None)
 
     def _note_company(self) -> None:
@@ -163,13 +181,13 @@ class Discovery:
     async def finish(self, reports: list[Report]) -> NoReturn:
         """Hand over what the function has to report, and leave it."""
         if not self._end.done():
-            self._end.set_result(reports)
+            self._end_with(reports)
         await self._leave()
 
     async def fail(self, error: Exception) -> NoReturn:
         """Answer with an error, and leave the function."""
         if not self._end.done():
-            self._end.set_exception(error)
+            self._end_with(error)
         await self._leave()
 
     async def _leave(self) -> NoReturn:
@@ -252,7 +270,7 @@ class Discovery:
     async def _plan(self, found: list[Found]) -> None:
         await self._run.start_new_code()
         if not self._end.done():
-            self._end.set_result([self._run.plan(step) for step in found])
+            self._end_with([self._run.plan(step) for step in found])
 
     def _wait_for_target(self) -> None:
         if self._patience is None:
@@ -264,7 +282,7 @@ class Discovery:
             return
         names = ", ".join(f'"{step.step_id}"' for entry in self._parked[:5] for step in entry.found[:5])
         found = f"found step {names} when targeting a different step" if names else NO_BRANCH_REACHED_TARGET
-        self._end.set_exception(StepUnexpectedError(found))
+        self._end_with(StepUnexpectedError(found))
 
     async def _clean_up(self) -> None:
         """Cancel what is parked, let `finally` blocks run, and refuse the steps that they would start."""

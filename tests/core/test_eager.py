@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ import pytest
 
 import stepserve_core as core
 from stepserve_core import _eager
+from stepserve_core.errors import NonRetriableError
 from tests.core.calls import call, call_body, define, dev_client, hashed, make_handler, post, serve
 
 variable: ContextVar[str] = ContextVar("variable", default="outside")
@@ -168,10 +170,27 @@ class Local:
     """Something that a function holds while it runs."""
 
 
+silent = logging.getLogger("tests.silent")  # pytest would keep the records, and the errors in them
+silent.disabled = True
+
+
 @pytest.mark.parametrize("colour", ["sync", "async"])
-@pytest.mark.parametrize("ending", ["returns", "executes a step", "plans a group"])
-def test_a_call_leaves_nothing_to_the_garbage_collector(colour: str, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("returns", 200),
+        ("executes a step", 206),
+        ("plans a group", 206),
+        ("raises", 500),
+        ("fails in a step", 206),
+        ("ends for good in a step", 500),
+    ],
+)
+def test_a_call_leaves_nothing_to_the_garbage_collector(colour: str, ending: str, status: int) -> None:
     held: list[weakref.ref[Any]] = []
+
+    def fail() -> None:
+        raise ValueError("boom") if ending == "fails in a step" else NonRetriableError("boom")
 
     async def body(ctx: Any) -> None:
         local = Local()
@@ -180,8 +199,12 @@ def test_a_call_leaves_nothing_to_the_garbage_collector(colour: str, ending: str
             await ctx.step.run("new", lambda: "")
         if ending == "plans a group":
             await ctx.group.parallel((lambda: ctx.step.run("a", lambda: ""), lambda: ctx.step.run("b", lambda: "")))
+        if ending == "raises":
+            raise ValueError("boom")
+        if ending.endswith("in a step"):
+            await ctx.step.run("fails", fail)
 
-    client = dev_client()
+    client = dev_client(logger=silent)
     handler = make_handler(client, define(client, colour, body))
     request = post("app-f", json.dumps(call_body()).encode())
 
@@ -192,7 +215,7 @@ def test_a_call_leaves_nothing_to_the_garbage_collector(colour: str, ending: str
     finally:
         gc.enable()
 
-    assert (200 if ending == "returns" else 206) == reply.status
+    assert status == reply.status
     assert [None, None] == [reference() for reference in held]
 
 

@@ -149,6 +149,15 @@ class _Trial:
         request = Request("POST", "http://test", {}, b"")
         runtime = AsyncRuntime() if self._fn.is_handler_async else SyncRuntime()
         fn = self._fn
-        served = ServedCall(self._client, fn, request, call, function_id=fn.id, target=target, runtime=runtime)
+        served = ServedCall(
+            self._client,
+            fn,
+            request,
+            call,
+            function_id=fn.id,
+            target=target,
+            runtime=runtime,
+            keep_outcome=True,
+        )
         answer = background_loop.run(served.answer) if runtime.is_async else run_sync(served.answer())
         return answer, served
