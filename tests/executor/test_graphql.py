@@ -257,6 +257,17 @@ async def test_an_app_is_removed_and_synced_again(start: StartSystem) -> None:
 
 DEEP = "{ apps " + "{ functions { app " * 8 + "{ name }" + " } }" * 8 + " }"
 
+DOUBLING = "{ apps { ...F0 } } " + " ".join(
+    f"fragment F{number} on App {{ ...F{number + 1} ...F{number + 1} }}" for number in range(60)
+)
+
+
+async def test_fragments_that_spread_each_other_twice_are_walked_once(start: StartSystem) -> None:
+    async with start(*FUNCTIONS) as system:
+        found = await ask(system, DOUBLING + " fragment F60 on App { name }")
+
+    assert {"apps": [{"name": "app"}]} == found
+
 
 @pytest.mark.parametrize(
     ("query", "message"),

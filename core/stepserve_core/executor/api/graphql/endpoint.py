@@ -93,6 +93,10 @@ def _read(query: str) -> tuple[DocumentNode | None, list[GraphQLError]]:
 def _too_deep(document: DocumentNode) -> list[GraphQLError]:
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
+    @cache  # fragments that each spread the next one twice would be walked a number of times that doubles with each
+    def fragment_depth(name: str) -> int:
+        return depth(fragments[name].selection_set)
+
     def depth(selections: SelectionSetNode | None) -> int:
         if selections is None:
             return 0
@@ -103,7 +107,7 @@ def _too_deep(document: DocumentNode) -> list[GraphQLError]:
             elif isinstance(node, InlineFragmentNode):
                 deepest = max(deepest, depth(node.selection_set))
             elif isinstance(node, FragmentSpreadNode):
-                deepest = max(deepest, depth(fragments[node.name.value].selection_set))
+                deepest = max(deepest, fragment_depth(node.name.value))
         return deepest
 
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
