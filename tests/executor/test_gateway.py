@@ -138,6 +138,27 @@ async def test_the_policy_holds_for_models_too(start: StartSystem) -> None:
     assert "metadata" in error["message"]
 
 
+async def test_the_key_of_a_model_is_not_in_the_error(start: StartSystem) -> None:
+    def script(_: Call) -> Steps:
+        try:
+            opts = {"url": "http://127.0.0.1:1/models", "format": "gemini", "auth_key": "secret", "body": {}}
+            yield Step("AIGateway", "ai", opts=opts)
+        except StepFailedError as error:
+            return error.error
+
+    async with start(Fn("f", script, ON_X, retries=0)) as system:
+        run = await system.run_of(await system.send("test/x"))
+        trace = await system.trace(run["run_id"])
+
+    assert "127.0.0.1" in run["output"]["message"]
+    assert "secret" not in json.dumps(trace)
+
+
+async def test_errors_show_urls_without_query_and_credentials() -> None:
+    with pytest.raises(DestinationRefusedError, match=r"^'ftp://host.example/a' is not an http or https URL$"):
+        await ask(DEV_ENTRIES, "ftp://me:secret@host.example/a?key=secret#b")
+
+
 async def ask(entries: tuple[str, ...], url: str, resolve: Any = None, timeout: float = 5, **headers: str) -> Any:
     transport = GatewayTransport(GatewayPolicy(entries), resolve=resolve, timeout=timeout)
     try:

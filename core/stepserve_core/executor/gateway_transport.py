@@ -85,10 +85,10 @@ class GatewayTransport:
         try:
             return await within(self._timeout, self._follow(request))
         except asyncio.TimeoutError:
-            message = f"{request.url} did not answer within {self._timeout:g} s"
+            message = f"{_shown(request.url)} did not answer within {self._timeout:g} s"
             raise TransportError("request_duration_too_long", message) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TransportError("http_unreachable", f"{request.url} cannot be reached: {error}") from None
+            raise TransportError("http_unreachable", f"{_shown(request.url)} cannot be reached: {error}") from None
 
     async def _follow(self, request: GatewayRequest) -> GatewayReply:
         for _ in range(limits.GATEWAY_REDIRECTS + 1):
@@ -97,7 +97,7 @@ class GatewayTransport:
             if reply.status not in REDIRECTS or not location:
                 return reply
             request = redirected(request, reply.status, location)
-        message = f"{request.url} redirects more than {limits.GATEWAY_REDIRECTS} times"
+        message = f"{_shown(request.url)} redirects more than {limits.GATEWAY_REDIRECTS} times"
         raise TooManyRedirectsError(message)
 
     async def _send_once(self, request: GatewayRequest) -> GatewayReply:
@@ -130,7 +130,7 @@ class GatewayTransport:
         ) as response:
             body = await read_body(response, limits.GATEWAY_BODY)
         if len(body) > limits.GATEWAY_BODY:
-            raise ReplyTooLargeError(f"the reply of {target} is larger than {limits.GATEWAY_BODY} bytes")
+            raise ReplyTooLargeError(f"the reply of {_shown(str(target))} is larger than {limits.GATEWAY_BODY} bytes")
         return GatewayReply(str(target), response.status, _join_headers(response), body)
 
     async def close(self) -> None:
@@ -180,10 +180,18 @@ def _read_url(text: str) -> yarl.URL:
     try:
         url = yarl.URL(text)
     except ValueError as error:
-        raise DestinationRefusedError(f"{text!r} is not a URL: {error}") from None
+        raise DestinationRefusedError(f"{_shown(text)!r} is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise DestinationRefusedError(f"{text!r} is not an http or https URL")
+        raise DestinationRefusedError(f"{_shown(text)!r} is not an http or https URL")
     return url
+
+
+def _shown(url: str) -> str:
+    """Return a URL for messages, which are stored and shown: without query and credentials, where keys may stand."""
+    place = url.partition("#")[0].partition("?")[0]
+    scheme, separator, rest = place.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _literal(host: str) -> list[str]:
