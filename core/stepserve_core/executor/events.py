@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 
 from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor import fragments, ids, limits
+from stepserve_core.executor.forms import is_form, read_form
 
 INVOKED = "inngest/function.invoked"
-FORM = "application/x-www-form-urlencoded"
 _EARLIEST, _LATEST = 315_532_800_000, 4_102_444_800_000  # 1980-01-01 and 2100-01-01, in milliseconds
 _MAX_SESSIONS, _MAX_SESSION_KEY, _MAX_SESSION_ID = 5, 128, 512
 _WHITESPACE = b" \t\r\n"
@@ -50,7 +49,7 @@ def read_events(body: bytes, content_type: str, seed_header: str | None, now: fl
     Events before a bad one are accepted, as upstream does while it reads the stream.
     """
     try:
-        raws = _split_form(body) if content_type.partition(";")[0].strip().lower() == FORM else _split_json(body)
+        raws = [_form_event(body, content_type)] if is_form(content_type) else _split_json(body)
     except EventInvalidError as error:
         return Intake([], str(error))
     seed = ids.read_seed(seed_header)
@@ -153,14 +152,10 @@ def _split_json(body: bytes) -> list[msgspec.Raw]:
     return raws
 
 
-def _split_form(body: bytes) -> list[bytes]:
+def _form_event(body: bytes, content_type: str) -> bytes:
     """Make one event of a form: its field `name` names the event, every field becomes a list under `data`."""
-    try:
-        values = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=1000)
-    except ValueError as error:
-        raise EventInvalidError(f"the form cannot be read: {error}") from None
-    name = values.get("name", [""])[0]
-    return [msgspec.json.encode({"name": name, "data": values})]
+    values = read_form(body, content_type)
+    return msgspec.json.encode({"name": values.get("name", [""])[0], "data": values})
 
 
 def _read_object(raw: bytes | msgspec.Raw) -> dict[str, Any]:
