@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from stepserve_core._signature import hash_signing_key, verify
+from stepserve_core.executor.api.routes import ROUTES
+from stepserve_core.executor.clock import VirtualClock
+from stepserve_core.executor.moments import to_rfc3339
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, run
+from tests.executor.raw_app import Call, Fn, run, sleep
 from tests.executor.system import System
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +201,7 @@ async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem
         ("/v1/runs/nonsense", 400),
         ("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
         ("/v2/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/trace", 404),
+        ("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/jobs", 404),
         ("/v1/events/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
         ("/v0/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/actions", 410),
         ("/v0/runs/nonsense/batch", 400),
@@ -234,29 +240,82 @@ async def _endless() -> AsyncGenerator[bytes, None]:
         yield b"x" * 1024
 
 
+OPEN = {"/e/{key:path}", "/health", "/dev"}
+"""What asks for no key, or for an event key."""
+WITH_TOKEN = {"/v1/realtime/sse"}
 KEYED = [
-    ("POST", "/fn/register"),
-    ("POST", "/invoke/app-f"),
-    ("GET", "/v1/events"),
-    ("GET", "/v1/events/x"),
-    ("GET", "/v1/events/x/runs"),
-    ("GET", "/v1/runs/x"),
-    ("DELETE", "/v1/runs/x"),
-    ("GET", "/v2/runs/x/trace"),
-    ("GET", "/v0/runs/x/actions"),
-    ("GET", "/v0/runs/x/batch"),
-    ("POST", "/v1/functions/app-f/tick"),
+    (method, re.sub(r"\{.*?\}", "x", route.path))
+    for route in ROUTES
+    if isinstance(route, Route) and route.path not in OPEN | WITH_TOKEN
+    for method in sorted(route.methods or ())
 ]
 
 
-async def test_routes_that_need_the_key_refuse_everybody_else(start: StartSystem) -> None:
+async def test_every_route_but_the_open_ones_refuses_whoever_has_no_key(start: StartSystem) -> None:
     async with start(Fn("f", fine, ON_X), **CLOUD) as system:
         for method, path in KEYED:
-            for authorization in ("", "Bearer wrong", "Bearer", f"Basic {KEY}", "Bearer é"):
-                headers = httpx.Headers([(b"authorization", authorization.encode("latin-1"))])
-                answer = await system.http.request(method, path, headers=headers)
+            answer = await system.http.request(method, path, headers={"authorization": "Bearer wrong"})
 
-                assert (401, "Authentication failed") == (answer.status_code, answer.text), (path, authorization)
+            assert 401 == answer.status_code, (method, path)
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Bearer", f"Basic {KEY}", "Bearer é"])
+async def test_what_is_not_the_key_is_refused(start: StartSystem, authorization: str) -> None:
+    async with start(Fn("f", fine, ON_X), **CLOUD) as system:
+        headers = httpx.Headers([(b"authorization", authorization.encode("latin-1"))])
+        answer = await system.http.get("/v1/events", headers=headers)
+
+    assert (401, "Authentication failed") == (answer.status_code, answer.text)
+
+
+async def test_an_app_is_removed_by_its_url(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        unknown = await system.http.delete("/fn/remove", params={"url": "http://nowhere.example/"})
+        removed = await system.http.delete("/fn/remove", params={"url": system.app.url})
+        again = await system.http.delete("/fn/remove", params={"url": system.app.url})
+        event_id = await system.send("test/x")
+        await system.idle()
+
+        assert [(404, "App not found"), (404, "App not found")] == [
+            (answer.status_code, answer.json()["error"]) for answer in (unknown, again)
+        ]
+        assert (200, []) == (removed.status_code, await system.runs(event_id))
+
+
+async def test_the_functions_of_an_app_are_a_bare_array_of_configurations(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X, retries=2)) as system:
+        (config,) = (await system.http.get("/v1/apps/app/functions")).json()
+        unknown = await system.http.get("/v1/apps/other/functions")
+
+    assert ("app-f", ON_X) == (config["id"], config["triggers"])
+    assert [{"attempts": 2}] == [step["retries"] for step in config["steps"].values()]
+    assert (404, "App not found") == (unknown.status_code, unknown.json()["error"])
+
+
+async def test_the_jobs_of_a_run_are_those_that_are_queued_for_it(start: StartSystem) -> None:
+    def script(_: Call) -> Steps:
+        yield [sleep("long", "2h"), sleep("short", "1h")]
+
+    clock = VirtualClock()
+    async with start(Fn("f", script, ON_X), clock=clock) as system:
+        run_id = (await system.run_of(await system.send("test/x")))["run_id"]
+        begun = clock.now()
+        jobs = await system.get(f"/v1/runs/{run_id}/jobs")
+        await system.advance(7201)
+        left = await system.get(f"/v1/runs/{run_id}/jobs")
+
+    expected = [("sleep", to_rfc3339(begun + hours * 3600), place) for place, hours in enumerate((1, 2))]
+    assert expected == [(job["kind"], job["at"], job["position"]) for job in jobs]
+    assert [run_id, run_id] == [job["JobID"].partition(":")[0] for job in jobs]
+    assert [] == left
+
+
+async def test_a_trace_is_found_under_both_prefixes(start: StartSystem) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        run_id = (await system.run_of(await system.send("test/x")))["run_id"]
+        traces = [await system.get(f"{prefix}/runs/{run_id}/trace") for prefix in ("/v2", "/api/v2")]
+
+    assert [run_id, run_id] == [trace["run"]["run_id"] for trace in traces]
 
 
 async def test_the_key_is_taken_raw_or_hashed_with_or_without_prefix_and_so_is_the_fallback(

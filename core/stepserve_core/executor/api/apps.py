@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from stepserve_core import _protocol
 from stepserve_core._version import VERSION
 from stepserve_core.errors import FunctionNotFoundError
-from stepserve_core.executor import limits
+from stepserve_core.executor import ids, limits
 from stepserve_core.executor.api.http import (
     HttpError,
     access_of,
@@ -38,6 +38,27 @@ async def register(request: Request) -> Response:
     return json_response(
         {"ok": True, "modified": registered.modified, "sync_id": str(uuid.uuid4()), "app_id": registered.app_id}
     )
+
+
+async def remove(request: Request) -> Response:
+    """`DELETE /fn/remove?url=`: forget the app that was synced from a URL and archive its functions."""
+    require_key(request)
+    url = request.query_params.get("url", "")
+    executor = executor_of(request)
+    found = await executor.read(lambda tables: tables.apps.of_url(url))
+    removed = [await executor.remove_app(app.id) for app in found]
+    if not any(removed):
+        raise HttpError(404, "App not found")
+    return Response(status_code=200)
+
+
+async def list_functions(request: Request) -> Response:
+    """`GET /v1/apps/{name}/functions`: the configurations as a bare array, without those that are archived."""
+    require_key(request)
+    executor, app_id = executor_of(request), ids.app_id(request.path_params["name"])
+    if await executor.read(lambda tables: tables.apps.get(app_id)) is None:
+        raise HttpError(404, "App not found")
+    return json_response([one.config for one in executor.registry.active() if one.app_id == app_id])
 
 
 async def health(_request: Request) -> Response:

@@ -69,6 +69,27 @@ async def get_run(request: Request) -> Response:
     return envelope(request, _run_object(run))
 
 
+async def list_jobs(request: Request) -> Response:
+    """`GET /v1/runs/{id}/jobs`: what is queued for a run, the first due first; `position` is the place in this list."""
+    require_key(request)
+    run_id = _run_id(request)
+    run, jobs = await executor_of(request).read(lambda tables: (tables.runs.get(run_id), tables.queue.of_run(run_id)))
+    if run is None:
+        raise HttpError(404, "Run not found")
+    listed = [
+        {
+            "JobID": job.id,
+            "at": to_rfc3339(job.at),
+            "position": position,
+            "kind": job.kind,
+            "attempt": job.attempt,
+            "Raw": None,
+        }
+        for position, job in enumerate(jobs)
+    ]
+    return envelope(request, listed)
+
+
 async def cancel_run(request: Request) -> Response:
     """`DELETE /v1/runs/{id}`: cancel it. A run that has ended cannot be cancelled, and that is said."""
     require_key(request)

@@ -32,6 +32,7 @@ ROUTES = [
     Route("/e/{key:path}", intake.send_events, methods=["POST"]),
     Route("/invoke/{slug:path}", intake.invoke, methods=["POST"]),
     Route("/fn/register", apps.register, methods=["POST"]),
+    Route("/fn/remove", apps.remove, methods=["DELETE"]),
     Route("/health", apps.health, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
     Route("/v0/gql", gql, methods=["POST"]),
@@ -43,6 +44,8 @@ ROUTES = [
     Route("/v1/events/{id}/runs", reads.list_event_runs, methods=["GET"]),
     Route("/v1/runs/{id}", reads.get_run, methods=["GET"]),
     Route("/v1/runs/{id}", reads.cancel_run, methods=["DELETE"]),
+    Route("/v1/runs/{id}/jobs", reads.list_jobs, methods=["GET"]),
+    Route("/v1/apps/{name}/functions", apps.list_functions, methods=["GET"]),
     Route("/v1/functions/{slug:path}/tick", apps.tick, methods=["POST"]),
     Route("/v1/functions/{slug:path}/pause", apps.pause, methods=["POST"]),
     Route("/v1/functions/{slug:path}/resume", apps.resume, methods=["POST"]),
@@ -55,7 +58,7 @@ ROUTES = [
     Route("/v1/realtime/sse", realtime.stream, methods=["GET"]),
     WebSocketRoute("/v1/realtime/connect", realtime.connect),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
-    Route("/v2/runs/{id}/trace", reads.get_trace, methods=["GET"]),
+    *(Route(f"{prefix}/runs/{{id}}/trace", reads.get_trace, methods=["GET"]) for prefix in ("/v2", "/api/v2")),
     *V2_ROUTES,
 ]
 

@@ -45,6 +45,15 @@ class Claimed(msgspec.Struct, frozen=True):
     payload: bytes | None
 
 
+class Job(msgspec.Struct, frozen=True):
+    """What is shown of an item: `at` is when it is due, or was."""
+
+    id: str
+    kind: str
+    at: float
+    attempt: int
+
+
 _CLAIMED = "id, kind, run_id, step, function_id, attempt, generation, queued_at, priority, payload"
 
 
@@ -149,6 +158,14 @@ class Queue:
     def remove_run(self, run_id: str) -> None:
         """Remove everything that is queued for a run."""
         self._execute("DELETE FROM queue WHERE id >= ? AND id < ?", (f"{run_id}:", f"{run_id};"))
+
+    def of_run(self, run_id: str) -> list[Job]:
+        """Return what is queued for a run, the first due first."""
+        rows = self._execute(
+            "SELECT id, kind, queued_at, attempt FROM queue WHERE id >= ? AND id < ? ORDER BY queued_at, id",
+            (f"{run_id}:", f"{run_id};"),
+        )
+        return [Job(*row) for row in rows]
 
     def has_starts(self, function_id: str, count: int) -> bool:
         """Say whether `count` runs of a function, or more, wait for their first call or are in it."""
