@@ -251,9 +251,7 @@ class Run:
         except Exception as error:
             cause = sole_cause(error)
             try:
-                if isinstance(
-                    cause, (NonRetriableError, RetryAfterError)
-                ):  # about the whole function (5.8)
+                if isinstance(cause, (NonRetriableError, RetryAfterError)):  # about the whole function (5.8)
                     raise cause from None
                 return self._failure(found, cause)
             finally:
