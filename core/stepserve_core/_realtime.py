@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PUBLISH, TOKEN, STREAM = "/v1/realtime/publish", "/v1/realtime/token", "/v1/realtime/sse"
 _RETRY_PAUSE = 1.0
-"""Seconds before a broken subscription is opened again."""
+"""Seconds before a subscription that ended is opened again."""
 
 
 class Channel:
@@ -184,11 +184,13 @@ async def subscribe(client: Inngest, topics: Sequence[Topic[T]]) -> AsyncGenerat
 
     by_name = {topic.name: topic for topic in topics}
     timeout = httpx.Timeout(30.0, read=45.0)  # the server speaks every 15 seconds
+    has_begun = False
     async with httpx.AsyncClient(timeout=timeout) as http:
         while True:
-            token = (await subscription_token(client, AsyncRuntime(), topics))["key"]
-            url = urljoin(client.api_origin, f"{STREAM}?token={quote(str(token))}")
             try:
+                token = (await subscription_token(client, AsyncRuntime(), topics))["key"]
+                url = urljoin(client.api_origin, f"{STREAM}?token={quote(str(token))}")
+                has_begun = True
                 async with http.stream("GET", url) as response:
                     if response.status_code != 200:
                         purpose = f"the subscription to {topics[0].channel} was refused"
@@ -198,7 +200,11 @@ async def subscribe(client: Inngest, topics: Sequence[Topic[T]]) -> AsyncGenerat
                         if message is not None:
                             yield message
             except httpx.HTTPError:
-                await asyncio.sleep(_RETRY_PAUSE)
+                pass  # the connection broke, or took too long
+            except ServerAPIError as error:
+                if not has_begun or (error.http_status or 500) < 500:  # else it is starting again, most likely
+                    raise
+            await asyncio.sleep(_RETRY_PAUSE)  # after a stream that ended in order too: it may end at once each time
 
 
 def _read_line(line: str, topics: dict[str, Topic[T]]) -> Message[T] | None:

@@ -69,12 +69,16 @@ def subscription_token_sync(client: Inngest, *topics: Topic[Any]) -> Mapping[str
 
 
 def subscribe(client: Inngest, *topics: Topic[T]) -> AsyncGenerator[Message[T], None]:
-    """Yield the messages of topics of one channel, as they come; comes back by itself when the connection breaks.
+    """Yield the messages of topics of one channel, as they come.
+
+    When the connection breaks, or the server restarts, it is opened again by itself; what is published meanwhile is
+    missed.
 
     The subscription begins with the first message that is asked for. Close it with `aclose()`, or leave the task.
 
     Raises:
-        ServerAPIError: the server gave no token, or refused it.
+        ServerAPIError: the server gave no token, or refused it. Once the subscription has begun, only for statuses
+            below 500.
         ValueError: a message does not fit the type of its topic; or as for `subscription_token`.
     """
     return _realtime.subscribe(client, topics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from typing import Any
@@ -105,3 +106,34 @@ def test_data_that_does_not_fit_is_refused_on_both_sides() -> None:
         untyped.encode(object())
     with pytest.raises(ValueError, match="does not fit"):
         status(id=1).decode(msgspec.Raw(json.dumps({"done": "x"}).encode()))
+
+
+def test_a_subscription_outlives_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    token, message = Reply(201, b'{"jwt":"a.b.c"}'), Reply(200, b'data: {"kind":"data","topic":"all","data":1}\n\n')
+    with serving(token, message, Reply(drop=True), token, message) as server:
+        client = dev_client(api_base_url=server.origin)
+
+        async def scenario() -> list[object]:
+            async def pause(seconds: float) -> None:
+                pauses.append(seconds)
+
+            monkeypatch.setattr(asyncio, "sleep", pause)
+            messages = realtime.subscribe(client, untyped)
+            received = [(await anext(messages)).data for _ in range(2)]
+            await messages.aclose()
+            return received
+
+        received = asyncio.run(asyncio.wait_for(scenario(), 30))
+
+    assert [1, 1] == received
+    # One after the stream that ended, and one after the server that did not answer.
+    assert [1.0, 1.0] == pauses
+
+
+def test_a_subscription_that_cannot_begin_says_so() -> None:
+    async def scenario(origin: str) -> None:
+        await anext(realtime.subscribe(dev_client(api_base_url=origin), untyped))
+
+    with serving(Reply(drop=True)) as server, pytest.raises(ServerAPIError, match="could not be reached"):
+        asyncio.run(scenario(server.origin))
