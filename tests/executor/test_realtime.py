@@ -13,7 +13,7 @@ import pytest
 
 from stepserve import Function, Inngest, realtime
 from stepserve_core.executor.clock import VirtualClock
-from stepserve_core.executor.realtime.broker import MOST_WAITING, Broker
+from stepserve_core.executor.realtime.broker import MOST_WAITING, MOST_WAITING_BYTES, Broker
 from stepserve_core.executor.realtime.tokens import TokenInvalidError, Topic, make_token, read_token
 from tests.core.calls import define
 from tests.core.colours import COLOURS
@@ -206,6 +206,17 @@ async def test_a_subscriber_that_does_not_read_is_dropped() -> None:
 
     assert (True, False) == (slow.is_closed, quick.is_closed)
     assert 1 == broker.publish("news", "a", b"more")
+
+
+async def test_a_subscriber_for_whom_too_many_bytes_wait_is_dropped() -> None:
+    broker = Broker(None)
+    slow, quick = broker.subscribe([Topic("a", "news")]), broker.subscribe([Topic("a", "news")])
+    message = bytes(MOST_WAITING_BYTES // 16)
+    for _ in range(17):
+        broker.publish("news", "a", message)
+        await quick.take(1)
+
+    assert (True, False) == (slow.is_closed, quick.is_closed)
 
 
 NOW = 1_700_000_000.0

@@ -8,10 +8,12 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 
+from stepserve_core.executor import limits
 from stepserve_core.executor.realtime.tokens import Topic
 
 MOST_WAITING = 1000
-"""Messages that wait for a slow subscriber; with one more it is dropped, so that it cannot eat up the memory."""
+MOST_WAITING_BYTES = 16 * limits.MEBIBYTE
+"""Messages that wait for a slow subscriber; with more it is dropped, so that it cannot eat up the memory."""
 
 _GRACE = 2.0
 """Seconds for telling subscribers that the server stops."""
@@ -25,6 +27,7 @@ class Subscription:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._waiting: deque[bytes] = deque()
+        self._size = 0
         self._news = asyncio.Event()
         self.topics: set[_Key] = set()
         self.is_closed = False
@@ -42,10 +45,11 @@ class Subscription:
 
     def put(self, message: bytes) -> None:
         """Take a message in."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING or self._size + len(message) > MOST_WAITING_BYTES:
             self.close()
             return
         self._waiting.append(message)
+        self._size += len(message)
         self._news.set()
 
     async def take(self, timeout: float) -> bytes | None:
@@ -56,7 +60,11 @@ class Subscription:
                 await asyncio.wait_for(self._news.wait(), timeout)
             except asyncio.TimeoutError:
                 return None
-        return self._waiting.popleft() if self._waiting else None
+        if not self._waiting:
+            return None
+        message = self._waiting.popleft()
+        self._size -= len(message)
+        return message
 
     def close(self) -> None:
         """End the subscription."""
