@@ -42,6 +42,7 @@ WARNINGS_OF_OLD = {
     "`general_plain_validator_function` is deprecated": "FastAPI 0.100",
     "Import of deprecated import 'litestar.contrib.attrs": "Litestar 2.14",
     "websockets.connection was renamed": "Sanic 24.12",
+    "Please use `import python_multipart` instead": "Starlette 0.37",
 }
 """Beginnings of warnings that old releases cause in newer libraries, and nothing that we could do otherwise."""
 
