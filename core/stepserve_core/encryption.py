@@ -38,8 +38,9 @@ class EncryptionMiddleware(MiddlewareSync):
 
         client = Inngest(app_id="shop", middleware=[EncryptionMiddleware.factory(os.environ["SECRET"])])
 
-    What is readable for the server all the same: names, ids, errors, and the other fields of the data. Functions of
-    both colours see everything decrypted.
+    What is readable for the server all the same: names, ids, errors, the other fields of the data, and what it has to
+    act upon or to show: requests and replies of `step.fetch` and `step.ai.infer`, the data of signals, realtime messages,
+    metadata and scores. Functions of both colours see everything decrypted.
 
     Args:
         secret_key: text of any kind, or the 64 hexadecimal digits of a 32-byte key as bytes.
