@@ -39,8 +39,8 @@ class EncryptionMiddleware(MiddlewareSync):
         client = Inngest(app_id="shop", middleware=[EncryptionMiddleware.factory(os.environ["SECRET"])])
 
     What is readable for the server all the same: names, ids, errors, the other fields of the data, and what it has to
-    act upon or to show: requests and replies of `step.fetch` and `step.ai.infer`, the data of signals, realtime messages,
-    metadata and scores. Functions of both colours see everything decrypted.
+    act upon or to show: requests and replies of `step.fetch` and `step.ai.infer`, the data of signals, realtime
+    messages, metadata and scores. Functions of both colours see everything decrypted.
 
     Args:
         secret_key: text of any kind, or the 64 hexadecimal digits of a 32-byte key as bytes.
@@ -97,7 +97,7 @@ class EncryptionMiddleware(MiddlewareSync):
         """Decrypt events and memos."""
         del function
         for event in _distinct([ctx.event, *ctx.events]):
-            event.data = self._decrypt_data(event.data)
+            event.data = self._decrypt_event(event.name, event.data)
         for memo in steps.values():
             memo.data = self._decrypt_memo(memo.data)
             memo.args = memo.args and [self._decrypt(argument) for argument in memo.args]
@@ -108,8 +108,16 @@ class EncryptionMiddleware(MiddlewareSync):
         if isinstance(decrypted, dict) and isinstance(decrypted.get("name"), str) and "ts" in decrypted:
             inner = decrypted.get("data")
             if isinstance(inner, dict) and decrypted is data:
-                return {**decrypted, "data": self._decrypt_data(inner)}
+                return {**decrypted, "data": self._decrypt_event(decrypted["name"], inner)}
         return decrypted
+
+    def _decrypt_event(self, name: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the data of an event decrypted, and that of the event inside it which started a run that has ended."""
+        data = self._decrypt_data(data)
+        original = data.get("event") if name.startswith("inngest/function.") and isinstance(data, Mapping) else None
+        if not isinstance(original, dict) or not isinstance(original.get("data"), dict):
+            return data
+        return {**data, "event": {**original, "data": self._decrypt_data(original["data"])}}
 
     def _decrypt_data(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the data of an event decrypted: all of it, else its first field that is encrypted."""

@@ -288,6 +288,19 @@ def test_an_event_that_a_step_waited_for_is_decrypted(colour: str) -> None:
     assert [{"encrypted": {"a": 1}, "b": 2}] == told
 
 
+def test_a_handler_of_failures_sees_the_event_of_the_failed_run_decrypted(colour: str) -> None:
+    told: list[Any] = []
+
+    async def body(ctx: Any) -> None:
+        told.append(ctx.event.data)
+
+    original = {"data": {"encrypted": VECTOR, "b": 2}, "id": "1", "name": "x", "ts": 1}
+    failed = {"data": {"event": original, "run_id": "01H"}, "id": "2", "name": "inngest/function.failed", "ts": 2}
+    call(colour, body, client=client_with(), event=failed, events=[failed])
+
+    assert [{"event": {**original, "data": {"encrypted": {"a": 1}, "b": 2}}, "run_id": "01H"}] == told
+
+
 # Keys
 
 
