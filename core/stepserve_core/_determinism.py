@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "STEPSERVE_STRICT"
 MOST_NAMES = 10_000
+"""Names, and findings that were told, which a process remembers."""
 
 Site = tuple[int, ...]
 
@@ -66,6 +67,8 @@ class Checker:
     def warn(self, message: str) -> None:
         """Tell a finding, once."""
         if message not in self._told:
+            if len(self._told) >= MOST_NAMES:  # step ids may carry those of things, and so be new in each run
+                self._told.clear()
             self._told.add(message)
             self._client.logger.warning(message)
 

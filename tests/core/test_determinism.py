@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import stepserve_core as core
+from stepserve_core import _determinism
 from stepserve_core.errors import ConfigurationError
 from tests.core.calls import Reply, call, cloud_client, define, dev_client, hashed, make_handler
 from tests.core.driver import Server
@@ -129,6 +130,15 @@ def test_a_finding_is_told_once(colour: str, monkeypatch: pytest.MonkeyPatch, ca
         call(colour, loops, client=client, steps=memos("charge", "charge:1", "charge:2"))
 
     assert 1 == len([message for message in caplog.messages if "again at the same place" in message])
+
+
+def test_findings_that_were_told_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_determinism, "MOST_NAMES", 2)
+    checker = _determinism.Checker(dev_client(), is_strict=False, watches_clock=False)
+    for number in range(5):
+        checker.warn(f"finding {number}")
+
+    assert {"finding 4"} == checker._told
 
 
 def test_a_step_that_is_not_reached_has_the_name_under_which_it_was_seen(colour: str, strictly: core.Inngest) -> None:
