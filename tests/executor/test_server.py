@@ -107,6 +107,26 @@ async def test_the_lease_of_a_long_call_is_renewed(start: StartSystem) -> None:
         assert 1 == len(system.app.calls)
 
 
+async def test_an_item_that_fails_inside_the_executor_is_called_again(
+    start: StartSystem, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> Any:
+        monkeypatch.undo()
+        raise RuntimeError("broken")
+
+    clock = VirtualClock()
+    async with start(Fn("f", fine, ON_X), clock=clock) as system:
+        monkeypatch.setattr(system.executor.transport, "send", broken)
+        event_id = await system.send("test/x")
+        await system.idle()
+        before = [run["status"] for run in await system.runs(event_id)]
+        await system.advance(LEASE / 2)
+        await system.advance(LEASE / 2)
+
+        assert (["Running"], ("Completed", "fine")) == (before, await system.outcome(event_id))
+    assert "it is called again when its lease ends" in caplog.text
+
+
 async def _lease_ends(executor: Executor, now: float) -> list[float]:
     """Return when the leases end, once the loop has seen that it is `now`."""
     while True:

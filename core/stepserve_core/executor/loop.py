@@ -83,6 +83,8 @@ class Loop:
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._next_due: float | None = None
         self._renew_at = 0.0
+        self._lost_at: float | None = None
+        """When an item was last left behind leased: until its lease has ended, leases are looked at without calls."""
         self._clean_at = 0.0
         self._wake = asyncio.Event()
         self._missed = False
@@ -137,7 +139,7 @@ class Loop:
             await self._store.write(lambda tables: _give_back(tables, list(left.values())))
 
     def _next_moment(self) -> float | None:
-        moments = [self._renew_at] if self._calls else []
+        moments = [self._renew_at] if self._calls or self._lost_at is not None else []
         if self._next_due is not None:
             moments.append(self._next_due)
         return min(moments, default=None)
@@ -145,11 +147,13 @@ class Loop:
     async def _renew_leases(self) -> None:
         """Extend the leases of long calls, then free those that nobody holds any more."""
         now = self._clock.now()
-        if not self._calls or now < self._renew_at:
+        if not (self._calls or self._lost_at is not None) or now < self._renew_at:
             return
         self._renew_at = now + LEASE / 2
         held = [item.work.id for item in self._calls.values()]
         lost = await self._store.write(lambda tables: _renew(tables, held, now))
+        if self._lost_at is not None and now >= self._lost_at + LEASE:
+            self._lost_at = None
         for item_id in lost:
             _log.error("the lease of %s ended although its call did not; it is called again", item_id)
 
@@ -185,7 +189,7 @@ class Loop:
         self._free += reserved - len(claims.items)
         if claims.items:
             self._idle.clear()
-            if not self._calls:
+            if not self._calls and self._lost_at is None:
                 self._renew_at = self._clock.now() + LEASE / 2
         for item in claims.items:
             self._calls[asyncio.get_running_loop().create_task(self._work(item))] = item
@@ -204,6 +208,7 @@ class Loop:
             reserved, self._free = reserved + self._free, 0
             claims = await self._apply(item, decisions, started_at, reserved)
         except Exception:
+            self._lost_at = self._clock.now()
             _log.exception("item %s failed inside the executor; it is called again when its lease ends", item.work.id)
         finally:
             if task is not None:
