@@ -252,3 +252,13 @@ def test_a_page_is_one_seek_in_an_index(tmp_path: Any, wanted: RunFilter, index:
 
     assert f"INDEX {index} " in plans[0] + " "
     assert [] == [plan for plan in plans if "TEMP B-TREE" in plan]
+
+
+@pytest.mark.parametrize("data", [[], [1], "", 0, False])
+async def test_an_invocation_with_data_that_is_no_object_is_refused(start: StartSystem, data: Any) -> None:
+    async with start(*FUNCTIONS) as system:
+        answer = await system.http.post("/v2/apps/app/functions/doubled/invoke", json={"data": data})
+
+    (error,) = answer.json()["errors"]
+    assert (400, "invalid_request") == (answer.status_code, error["code"])
+    assert "data must be an object" in error["message"]

@@ -54,7 +54,7 @@ async def invoke(request: Request) -> Response:
     key = given.get("idempotencyKey")
     if not (key is None or (isinstance(key, str) and key)):
         raise ApiError(400, "invalid_request", "idempotencyKey must be a text")
-    event: dict[str, Any] = {"data": given.get("data") or {}}
+    event: dict[str, Any] = {"data": given.get("data")}
     if key is not None:
         event["id"] = f"invoke-{hashlib.sha256(key.encode()).hexdigest()}"
     try:
