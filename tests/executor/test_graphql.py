@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stepserve_core.executor.api.graphql import views
 from stepserve_core.executor.clock import VirtualClock
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, RaisedError, RawApp, run, served, wait
@@ -256,6 +257,18 @@ async def test_an_app_is_removed_and_synced_again(start: StartSystem) -> None:
 
 
 DEEP = "{ apps " + "{ functions { app " * 8 + "{ name }" + " } }" * 8 + " }"
+
+
+async def test_a_query_that_asks_for_too_much_is_answered_with_an_error(
+    start: StartSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MOST_OBJECTS", 20)
+    async with start(*FUNCTIONS) as system:
+        query = "{ apps { functions { app { functions { app { functions { id } } } } } } }"
+        answer = (await system.http.post("/v0/gql", json={"query": query})).json()
+
+    assert {"the query asks for more than 20 objects"} == {error["message"] for error in answer["errors"]}
+
 
 DOUBLING = "{ apps { ...F0 } } " + " ".join(
     f"fragment F{number} on App {{ ...F{number + 1} ...F{number + 1} }}" for number in range(60)

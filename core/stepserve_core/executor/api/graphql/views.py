@@ -22,15 +22,25 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 _SCOPES = {"account": "ACCOUNT", "env": "ENVIRONMENT", "fn": "FUNCTION", None: "FUNCTION"}
 
+MOST_OBJECTS = 10_000
+"""Apps, functions, events and runs in one answer. Each list inside a list multiplies them, within any depth."""
+
 
 class Views:
     """Views of one request."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._made = 0
+
+    def _count_object(self) -> None:
+        self._made += 1
+        if self._made > MOST_OBJECTS:
+            raise ValueError(f"the query asks for more than {MOST_OBJECTS} objects")
 
     def app(self, app: App) -> View:
         """Return an app."""
+        self._count_object()
         functions = [one for one in self._executor.registry.active() if one.app_id == app.id]
         language, _, version = app.sdk.partition(":")
         return {
@@ -51,6 +61,7 @@ class Views:
 
     def function(self, function: Function) -> View:
         """Return a function."""
+        self._count_object()
         config = function.config
         return {
             "id": function.id,
@@ -82,6 +93,7 @@ class Views:
 
     def event(self, event: Event) -> View:
         """Return an event with its runs, in the older form."""
+        self._count_object()
         return {
             "id": event.internal_id,
             "externalID": event.id,
@@ -96,6 +108,7 @@ class Views:
 
     def event_v2(self, event: Event) -> View:
         """Return an event with its runs."""
+        self._count_object()
         return {
             "envID": ENVIRONMENT_ID,
             "id": event.internal_id,
@@ -109,6 +122,7 @@ class Views:
 
     def function_run(self, run: RunRow) -> View:
         """Return a run in the older form."""
+        self._count_object()
         return {
             "id": run.id,
             "functionID": run.function_id,
@@ -125,6 +139,7 @@ class Views:
 
     def run(self, run: RunRow) -> View:
         """Return a run."""
+        self._count_object()
         function = self._executor.registry.get(run.function_id)
         return {
             "id": run.id,
