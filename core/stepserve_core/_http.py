@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stepserve_core._http_log import hide_keys
 from stepserve_core._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class _Clients:
         if self._ssl_context is None:
             import httpx  # noqa: PLC0415 - a program that only serves calls does not pay for importing it
 
+            hide_keys()
             self._ssl_context = httpx.create_ssl_context()
         return self._ssl_context
 

@@ -529,3 +529,12 @@ def test_an_answer_of_another_server_is_never_mistaken(colour: str) -> None:
         client = to(server)
         for n in range(5):
             assert [str(n)] == send(colour, client, core.Event(name="x", data={"n": n}))
+
+
+def test_the_event_key_is_not_logged(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="httpx")
+    with serving(OK) as server:
+        client = to(server)
+        send(colour, client)
+
+    assert [True, False] == [text in caplog.text for text in ("/e/… ", str(client.event_key))]
