@@ -189,11 +189,12 @@ class Run:
         else:
             verdict = self._choose_in_branch(branch, found)
         try:
-            report = await self._act(found, verdict)
+            reports = [await self._act(found, verdict)]
         except BaseException:  # the function may catch it (its own timeout, for example) and reach other steps
             self.runtime.resume()
             raise
-        await self.runtime.finish(self, [report])
+        # No local keeps the report: the traceback of its error leads back to this frame.
+        await self.runtime.finish(self, [reports.pop()])
 
     async def _act(self, found: Found, verdict: Verdict) -> Report:
         if not self._started_new_code:

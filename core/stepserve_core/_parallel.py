@@ -109,10 +109,14 @@ class Discovery:
                 raise error
             finally:
                 del error  # its traceback holds this frame
-        reports, self._reports = self._reports, None
-        if reports is not None:
-            raise Interrupt(reports)
+        if self._reports is not None:
+            raise self._interrupt()
         return self._output
+
+    def _interrupt(self) -> Interrupt:
+        """Return what ends the function; no local of a frame that steps lead back to may keep the reports."""
+        reports, self._reports = self._reports or [], None
+        return Interrupt(reports)
 
     async def _run_function(self, body: Callable[..., Any], context: object) -> None:
         self.main = asyncio.current_task(self.loop)
