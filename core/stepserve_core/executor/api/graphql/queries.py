@@ -140,9 +140,6 @@ class Queries:
             raise ValueError(f"run not found: {run_id[:40]}")
         return run
 
-    async def _count(self, wanted: RunFilter) -> int:
-        return await self._executor.read(lambda tables: tables.run_pages.count(wanted))
-
     def _filter(self, given: dict[str, Any], order: list[dict[str, str]]) -> RunFilter:
         fields = {"QUEUED_AT": "queued_at", "STARTED_AT": "started_at", "ENDED_AT": "ended_at"}
         until = given.get("until")
