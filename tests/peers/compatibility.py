@@ -155,6 +155,8 @@ def rows(module: str) -> list[Row]:
             assert shape is not None, path
             found = find(counterpart(module), path, ours)
             is_private = found is None and module.startswith("._internal")
+            if is_private:  # how it is called is nobody's business, and differs from one Python to the next
+                shape = Shape(shape.kind)
             reason = REASONS.get(f"{module}:{path}") or (PRIVATE if is_private else "")
             compared.append(Row(path, shape, found, reason))
     return compared
