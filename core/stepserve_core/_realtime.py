@@ -13,7 +13,7 @@ from stepserve_core._conversion import converter_for
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._rest import ask_server
-from stepserve_core._runtime import AsyncRuntime, Runtime, run_sync
+from stepserve_core._runtime import AsyncRuntime, Runtime, run_in_colour
 from stepserve_core._serialize import encode_output
 from stepserve_core.errors import ServerAPIError
 
@@ -145,8 +145,7 @@ def ask_publish(client: Inngest, runtime: Runtime, topic: Topic[T], data: T) -> 
     """Ask to publish from the app, as a step."""
 
     def send() -> Any:
-        publishing = publish(client, runtime, topic, data, None)
-        return publishing if runtime.is_async else run_sync(publishing)
+        return run_in_colour(runtime, publish(client, runtime, topic, data, None))
 
     opts: dict[str, object] = {"channel": topic.channel, "topic": topic.name, "type": "step.realtime.publish"}
     return Ask(Opcode.STEP_RUN, None, opts, send)

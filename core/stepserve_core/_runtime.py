@@ -48,6 +48,11 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError(f"{_name(coroutine)} waited for something that is not a Runtime")
 
 
+def run_in_colour(runtime: Runtime, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what the handler of a step returns: the coroutine in async functions, its result in sync ones."""
+    return coroutine if runtime.is_async else run_sync(coroutine)
+
+
 class SyncRuntime:
     """For `def` functions: everything happens in place, in the calling thread."""
 

@@ -14,7 +14,7 @@ import msgspec
 from stepserve_core import _http, _protocol
 from stepserve_core._event import Event
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
-from stepserve_core._runtime import Runtime, run_sync
+from stepserve_core._runtime import Runtime, run_in_colour
 from stepserve_core._serialize import encode_output, encode_wire
 from stepserve_core.errors import (
     EventInvalidError,
@@ -46,8 +46,7 @@ class EventSender:
 
     def send_in_step(self, events: Event[Any] | Sequence[Event[Any]]) -> Any:
         """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
-        sending = self.send(events)
-        return sending if self._runtime.is_async else run_sync(sending)
+        return run_in_colour(self._runtime, self.send(events))
 
     async def send(self, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
         """Send events; return their ids.

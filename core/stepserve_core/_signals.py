@@ -11,7 +11,7 @@ from stepserve_core._durations import Duration
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._rest import ask_server, error_text
-from stepserve_core._runtime import Runtime, run_sync
+from stepserve_core._runtime import Runtime, run_in_colour
 from stepserve_core._serialize import encode_output
 from stepserve_core.errors import ServerAPIError
 
@@ -61,8 +61,7 @@ def ask_send(client: Inngest, runtime: Runtime, signal: str, data: object) -> As
     """Ask to send a signal from the app."""
 
     def send() -> Any:
-        sending = send_signal(client, runtime, signal, data)
-        return sending if runtime.is_async else run_sync(sending)
+        return run_in_colour(runtime, send_signal(client, runtime, signal, data))
 
     return Ask(Opcode.STEP_RUN, None, {"signal": signal, "type": "step.sendSignal"}, send)
 

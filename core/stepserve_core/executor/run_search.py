@@ -13,6 +13,8 @@ from stepserve_core.executor.expression_compiler import SEARCH_VARIABLES, compil
 from stepserve_core.executor.expressions import Expression, ExpressionFailedError
 
 TimeField = Literal["queued_at", "started_at", "ended_at"]
+TIME_FIELDS: dict[str, TimeField] = {"QUEUED_AT": "queued_at", "STARTED_AT": "started_at", "ENDED_AT": "ended_at"}
+"""Names of the moments of a run in the API, and as they are stored."""
 DEFAULT_PAGE, LARGEST_PAGE = 40, 399
 
 STATUSES = {

@@ -12,6 +12,7 @@ from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
+    TIME_FIELDS,
     RunFilter,
     RunSearch,
     SearchInvalidError,
@@ -141,7 +142,6 @@ class Queries:
         return run
 
     def _filter(self, given: dict[str, Any], order: list[dict[str, str]]) -> RunFilter:
-        fields = {"QUEUED_AT": "queued_at", "STARTED_AT": "started_at", "ENDED_AT": "ended_at"}
         until = given.get("until")
         if order and order[0]["field"] != given["timeField"]:
             raise SearchInvalidError("orderBy must name the same field as filter.timeField")
@@ -150,7 +150,7 @@ class Queries:
             of_apps = [one.id for one in self._executor.registry.all() if one.app_id in given["appIDs"]]
             functions = tuple(one for one in of_apps if not functions or one in functions) or None
         return RunFilter(
-            time_field=fields[given["timeField"]],  # type: ignore[arg-type]  # values of the table are its members
+            time_field=TIME_FIELDS[given["timeField"]],
             since=parse_date(given["from"]),
             until=parse_date(until) if until else None,
             statuses=read_statuses(given.get("status") or ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from stepserve_core.executor.reruns import RerunRefusedError
 from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
     STATUS_NAMES,
+    TIME_FIELDS,
     RunFilter,
     RunSearch,
     TimeField,
@@ -27,7 +28,6 @@ from stepserve_core.executor.run_search import (
 from stepserve_core.executor.store.runs import RunRow
 
 _PAGE, _LARGEST_PAGE = 20, 100
-_TIME_FIELDS = {"QUEUED_AT": "queued_at", "STARTED_AT": "started_at", "ENDED_AT": "ended_at"}
 
 
 @endpoint
@@ -145,9 +145,9 @@ async def _run(request: Request) -> RunRow:
 
 def _time_field(text: str | None) -> TimeField:
     name = (text or "QUEUED_AT").upper()
-    if name not in _TIME_FIELDS:
-        raise ApiError(400, "invalid_request", f"timeField must be one of {', '.join(_TIME_FIELDS)}")
-    return cast("TimeField", _TIME_FIELDS[name])
+    if name not in TIME_FIELDS:
+        raise ApiError(400, "invalid_request", f"timeField must be one of {', '.join(TIME_FIELDS)}")
+    return TIME_FIELDS[name]
 
 
 def _functions(request: Request, registry: Registry) -> tuple[str, ...] | None:
