@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -41,19 +41,6 @@ def serve(request: pytest.FixtureRequest) -> Serve:
     """Return what serves URLs on a real server."""
     made: Serve = request.param
     return made
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 def _answer(client: Inngest, answer: object) -> Function[Any]:

@@ -16,7 +16,6 @@ from django.db import connection, connections, transaction
 
 import stepserve.django
 from stepserve import Context, ContextSync, Event, Function, Inngest, SendEventsError, Streaming, TriggerEvent, errors
-from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import App, call_body
 from tests.adapters.django_database import Database, database_files
@@ -32,12 +31,6 @@ def recorder() -> Generator[Recorder, None, None]:
     """Return a server that apps send events to."""
     with Recorder.running() as running:
         yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 @pytest.fixture

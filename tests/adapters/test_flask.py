@@ -26,19 +26,6 @@ def _served(app: flask.Flask) -> Generator[Sender, None, None]:
         yield Sender(port)
 
 
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
-
-
 def _answer(client: Inngest, answer: object) -> Any:
     @client.create_function(fn_id="answer", trigger=TRIGGER)
     def function(ctx: ContextSync) -> object:

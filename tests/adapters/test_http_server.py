@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -40,19 +39,6 @@ class Quiet(BaseHTTPRequestHandler):
 
 class QuietHTTP11(Quiet):
     protocol_version = "HTTP/1.1"
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 def _answer(client: Inngest) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,19 +22,6 @@ from tests.frameworks import servers
 from tests.frameworks.asgi import BeforeRequest
 
 TRIGGER = TriggerEvent(event="shop/tested")
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 def _answer(client: Inngest) -> Function[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -25,19 +24,6 @@ from stepserve.testing.contract.served import PATH, App, call_body
 from tests.frameworks import servers
 
 TRIGGER = TriggerEvent(event="shop/tested")
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 def _answer(client: Inngest) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,13 +16,6 @@ from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App
 from tests.frameworks import servers
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
 
 
 def _answer(client: Inngest) -> Function[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -21,19 +20,6 @@ from stepserve.testing.contract.served import PATH, App, assert_signed, call_bod
 from tests.frameworks.tornado import serve
 
 TRIGGER = TriggerEvent(event="shop/tested")
-
-
-@pytest.fixture
-def recorder() -> Generator[Recorder, None, None]:
-    """Return a server that apps register with."""
-    with Recorder.running() as running:
-        yield running
-
-
-@pytest.fixture
-def client(recorder: Recorder) -> Inngest:
-    """Return a client in production mode."""
-    return make_client(recorder)
 
 
 def _answer(client: Inngest) -> Any:
