@@ -20,7 +20,6 @@ from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run, executing_step
 from stepserve_core._found import Found, Report
-from stepserve_core._group import Group, GroupSync
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger
 from stepserve_core._memos import read_memo
@@ -38,7 +37,7 @@ from stepserve_core._protocol import Call, CallContext, Request
 from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET, encode_output
 from stepserve_core._state import Events, fetch_state
-from stepserve_core._step import Step, StepSync
+from stepserve_core._step import step_and_group, step_and_group_sync
 from stepserve_core._step_context import current_steps
 
 if TYPE_CHECKING:
@@ -158,8 +157,10 @@ class ServedCall:
         logger: Any = self._logger
         head = ctx.attempt, events.first, events.all
         if self._runtime.is_async:
-            return Context(*head, Group(run), job_id, logger, request_id, ctx.run_id, Step(run, client, sender))
-        return ContextSync(*head, GroupSync(run), job_id, logger, request_id, ctx.run_id, StepSync(run, client, sender))
+            step, group = step_and_group(run, client, sender)
+            return Context(*head, group, job_id, logger, request_id, ctx.run_id, step)
+        step_sync, group_sync = step_and_group_sync(run, client, sender)
+        return ContextSync(*head, group_sync, job_id, logger, request_id, ctx.run_id, step_sync)
 
     async def _run(self) -> Outcome:
         memos = self._call.steps

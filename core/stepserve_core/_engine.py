@@ -110,6 +110,11 @@ class Run:
                 raise TypeError(f"a step id is text, not {type(step_id).__name__}: step.run('charge', …)") from None
         return self._identify_repeat(step_id)
 
+    @property
+    def steps_reached(self) -> int:
+        """A number that grows with each step that the function reaches, memoised or not."""
+        return len(self._uses)
+
     def _refuse(self, step_id: str) -> None:
         if self._refusal is not None:
             raise self._refusal(step_id)

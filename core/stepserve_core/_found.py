@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +11,9 @@ import msgspec
 from stepserve_core._converter import Converter
 from stepserve_core._inputs import typed_arguments
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
+
+variant_opts: ContextVar[dict[str, object] | None] = ContextVar("stepserve_variant", default=None)
+"""What steps add to their `opts` inside a variant of an experiment (13.8)."""
 
 
 class Ask(NamedTuple):
@@ -40,7 +44,7 @@ class Ask(NamedTuple):
 class Found:
     """A step that was reached and has no memo."""
 
-    __slots__ = ("ask", "hashed", "index", "metadata", "mode", "step_id")
+    __slots__ = ("_variant", "ask", "hashed", "index", "metadata", "mode", "step_id")
 
     def __init__(self, step_id: str, hashed: str, index: int | None, ask: Ask) -> None:
         self.step_id = step_id
@@ -48,12 +52,15 @@ class Found:
         self.index = index
         self.ask = ask
         self.mode = ParallelMode.WAIT
+        self._variant = variant_opts.get()
         self.metadata: tuple[object, ...] = ()
         """What the step says about itself (13.8)."""
 
     def op(self, opcode: Opcode) -> Op:
         """Return the step as the wire has it."""
         opts = self.ask.opts
+        if self._variant is not None:
+            opts = {**(opts or {}), **self._variant}
         if self.mode is ParallelMode.RACE:
             opts = {**(opts or {}), "parallelMode": "race"}
         return Op(

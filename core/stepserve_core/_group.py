@@ -1,14 +1,16 @@
-"""`group.parallel` and `group.race`: branches that run at the same time (protocol.md 6.4 and 13.8)."""
+"""`group.parallel`, `group.race`: at the same time; `group.experiment`: one of several (protocol.md 6.4, 13.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from stepserve_core._engine import Run
+from stepserve_core._experiment import Experiment
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._race import race
 from stepserve_core._runtime import run_sync
+from stepserve_core.experiment import Choose, Selection
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -22,8 +24,9 @@ T4 = TypeVar("T4")
 class Group:
     """Parallel groups of an `async def` function; `asyncio.gather` over steps does as well."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, resolve: Callable[..., Any]) -> None:
         self._run = run
+        self._resolve = resolve  # how a step comes to its result
 
     @overload
     async def parallel(
@@ -95,12 +98,41 @@ class Group:
         """
         return await race(self._run, branches)
 
+    async def experiment(
+        self,
+        experiment_id: str,
+        *,
+        variants: Mapping[str, Callable[[], Awaitable[T]]],
+        select: Selection | Choose | None = None,
+    ) -> T:
+        """Let `select` choose one of several variants, once for each run; run it, and return its result.
+
+        Args:
+            experiment_id: names the experiment, and the step that chooses.
+            variants: their names, each with a function without arguments. Each must have at least one step.
+            select: `experiment.weighted(…)`, `bucket(…)`, `fixed(…)`, or a function that returns the name of a variant.
+                Without it, all have the same weight.
+
+        The server is told which variant a run has, and which steps belong to it (protocol.md 13.8).
+
+        Raises:
+            NonRetriableError: `select` chose no variant, or the variant has no step.
+            ValueError, TypeError: there are no variants, or `select` cannot be used.
+        """
+        experiment = Experiment(self._run, experiment_id, variants, select)
+        hashed, index = self._run.identify(experiment_id)
+        variant = await self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask)
+        with experiment.entered(variant, hashed) as run_variant:
+            output: T = await run_variant()
+        return output
+
 
 class GroupSync:
     """Parallel groups of a `def` function."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, resolve: Callable[..., Any]) -> None:
         self._run = run
+        self._resolve = resolve  # how a step comes to its result
 
     @overload
     def parallel(
@@ -154,3 +186,31 @@ class GroupSync:
         end, and are ignored; no new ones are asked for.
         """
         return run_sync(race(self._run, branches))
+
+    def experiment(
+        self,
+        experiment_id: str,
+        *,
+        variants: Mapping[str, Callable[[], T]],
+        select: Selection | Choose | None = None,
+    ) -> T:
+        """Let `select` choose one of several variants, once for each run; run it, and return its result.
+
+        Args:
+            experiment_id: names the experiment, and the step that chooses.
+            variants: their names, each with a function without arguments. Each must have at least one step.
+            select: `experiment.weighted(…)`, `bucket(…)`, `fixed(…)`, or a function that returns the name of a variant.
+                Without it, all have the same weight.
+
+        The server is told which variant a run has, and which steps belong to it (protocol.md 13.8).
+
+        Raises:
+            NonRetriableError: `select` chose no variant, or the variant has no step.
+            ValueError, TypeError: there are no variants, or `select` cannot be used.
+        """
+        experiment = Experiment(self._run, experiment_id, variants, select)
+        hashed, index = self._run.identify(experiment_id)
+        variant = self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask_sync)
+        with experiment.entered(variant, hashed) as run_variant:
+            output: T = run_variant()
+        return output

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepserve_core._client import Inngest
 
 SCORE = "inngest.score"
+EXPERIMENT = "inngest.experiment"
 _LONGEST_NAME = 128
 
 

@@ -19,6 +19,7 @@ from stepserve_core._engine import Run
 from stepserve_core._event import Event
 from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
 from stepserve_core._found import Ask, Found
+from stepserve_core._group import Group, GroupSync
 from stepserve_core._memos import MISSING
 from stepserve_core._outputs import LAMBDA, PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
@@ -122,7 +123,17 @@ class StepSync(_Steps, ExtraStepsSync):
         return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)  # type: ignore[no-any-return]
 
     def _reach(self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object) -> Any:
-        hashed, index = self._run.identify(step_id)
+        return self._resolve(step_id, *self._run.identify(step_id), read, ask, *args)
+
+    def _resolve(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        read: Read | None,
+        ask: Callable[..., Ask],
+        *args: object,
+    ) -> Any:
         return self._act(step_id, hashed, index, self._run.recall(hashed), read, ask, *args)
 
     def _act(
@@ -254,7 +265,17 @@ class Step(_Steps, ExtraSteps):
     def _reach(
         self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object
     ) -> Coroutine[Any, Any, Any]:
-        hashed, index = self._run.identify(step_id)
+        return self._resolve(step_id, *self._run.identify(step_id), read, ask, *args)
+
+    def _resolve(
+        self,
+        step_id: str,
+        hashed: str,
+        index: int | None,
+        read: Read | None,
+        ask: Callable[..., Ask],
+        *args: object,
+    ) -> Coroutine[Any, Any, Any]:
         if hashed in self._run.memos:
             return self._recall(step_id, hashed, index, read, ask, args)
         return self._name(step_id, self._act(step_id, hashed, index, ask, args))
@@ -298,3 +319,15 @@ class Step(_Steps, ExtraSteps):
         args: tuple[object, ...],
     ) -> Any:
         await self._run.reach(Found(step_id, hashed, index, ask(*args)))
+
+
+def step_and_group(run: Run, client: Inngest, sender: EventSender) -> tuple[Step, Group]:
+    """Return what the context of an `async def` function has."""
+    step = Step(run, client, sender)
+    return step, Group(run, step._resolve)
+
+
+def step_and_group_sync(run: Run, client: Inngest, sender: EventSender) -> tuple[StepSync, GroupSync]:
+    """Return what the context of a `def` function has."""
+    step = StepSync(run, client, sender)
+    return step, GroupSync(run, step._resolve)

@@ -20,6 +20,7 @@ OWN = {
     "azure": ["azure.functions"],
     "digital_ocean": [],
     "encryption": [],
+    "experiment": [],
     "experimental": [],
     "fast_api": ["fastapi"],
     "google_cloud": ["flask"],

@@ -55,6 +55,10 @@ class _EagerGroup:
     def race(self, *branches: Callable[[], Awaitable[Any]]) -> _Done:
         return _Done(self._inner.race(*[lambda branch=branch: drive(branch()) for branch in branches]))
 
+    def experiment(self, name: str, *, variants: dict[str, Callable[[], Awaitable[Any]]], **select: Any) -> _Done:
+        plain = {key: lambda variant=variant: drive(variant()) for key, variant in variants.items()}
+        return _Done(self._inner.experiment(name, variants=plain, **select))
+
     def parallel(self, branches: tuple[Callable[[], Awaitable[Any]], ...], *mode: object) -> _Done:
         return _Done(self._inner.parallel(tuple(lambda branch=branch: drive(branch()) for branch in branches), *mode))
 

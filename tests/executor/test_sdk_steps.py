@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import stepserve
-from stepserve import Function, Inngest
+from stepserve import Function, Inngest, experiment
 from stepserve_core.executor.clock import VirtualClock
 from tests.core.calls import define
 from tests.core.colours import COLOURS
@@ -111,3 +111,28 @@ async def test_a_race_between_a_signal_and_a_sleep(colour: str, wait: float, win
         await system.client.send_signal("paid", "yes")
 
         assert ("Completed", winner) == await system.outcome(event_id)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_an_experiment_is_shown_with_its_variant(colour: str) -> None:
+    async def body(ctx: Any) -> Any:
+        async def new() -> str:
+            await ctx.step.sleep("nap", "1m")
+            event = await ctx.step.wait_for_event("wait", event="shop/never", timeout="1m")
+            return str(await ctx.step.run("ask", lambda: f"new after {event}"))
+
+        weights = experiment.weighted({"new": 1, "old": 0})
+        return await ctx.group.experiment("price", variants={"new": new, "old": new}, select=weights)
+
+    async with sdk_system(one(colour, body), clock=VirtualClock(time.time())) as system:
+        event_id = await system.send("shop/order")
+        for _ in ("nap", "wait"):
+            await system.idle()
+            await system.advance(90)
+        run = await system.run_of(event_id)
+        steps = (await system.trace(run["run_id"]))["steps"]
+
+    assert ("Completed", "new after None") == (run["status"], run["output"])
+    shown = steps[0]["metadata"]["inngest.experiment"]
+    assert ("price", "new", {"new": 1, "old": 0}) == (shown["name"], shown["variant"], shown["variant_weights"])
+    assert ["price", "nap", "wait", "ask"] == [step["name"] for step in steps[:4]]

@@ -19,6 +19,7 @@ from stepserve import (
     Signal,
     TriggerDeferred,
     TriggerEvent,
+    experiment,
     fetch_transport,
     realtime,
 )
@@ -60,6 +61,9 @@ def synchronous(ctx: ContextSync) -> None:
     assert_type(ctx.step.send_signal("send", "paid", {"by": "card"}), str | None)
     assert_type(ctx.group.race(lambda: 1, lambda: "a"), int | str)
     assert_type(ctx.group.race(lambda: 1, lambda: "a", lambda: b""), int | str | bytes)
+    assert_type(ctx.group.experiment("price", variants={"a": lambda: price("A"), "b": lambda: price("B")}), float)
+    chosen = ctx.group.experiment("price", variants={"a": lambda: price("A")}, select=experiment.weighted({"a": 1}))
+    assert_type(chosen, float)
     assert_type(ctx.step.defer("later", function="shop-clean", data={"n": 1}), Deferred)
     ctx.step.defer("also", function=cleaning).abort()
     ctx.step.realtime.publish("tell", status(id=7), Status(1))
@@ -75,6 +79,8 @@ async def asynchronous(ctx: Context) -> None:
     assert_type(await ctx.step.wait_for_signal("wait", signal="paid", timeout="1h"), Signal | None)
     assert_type(await ctx.step.send_signal("send", "paid"), str | None)
     assert_type(await ctx.group.race(lambda: stock("a", 1), lambda: ctx.step.sleep("nap", "1m")), int | None)
+    variants = {"old": lambda: stock("a", 1), "new": lambda: ctx.step.ai.wrap("ask", stock, "A-1", 2)}
+    assert_type(await ctx.group.experiment("price", variants=variants, select=lambda: "old"), int)
     await ctx.step.realtime.publish("tell", status(id=7), Status(1))
     async with httpx.AsyncClient(transport=fetch_transport(ctx.step)) as http:
         assert_type(await http.get("https://example.com"), httpx.Response)
