@@ -48,7 +48,7 @@ class Experiment:
             select = custom(select)
         strangers = (select.weights or {}).keys() - variants.keys()
         if strangers:
-            raise ValueError(f"group.experiment {experiment_id!r} has no variant {sorted(strangers)[0]!r}")
+            raise ValueError(f"a weight is given for {min(strangers)!r}, which is no variant of {experiment_id!r}")
         self._run = run
         self._id = experiment_id
         self._variants = variants

@@ -151,7 +151,7 @@ def test_a_variant_without_steps_fails_the_run_at_once(colour: str) -> None:
     ("variants", "select", "message"),
     [
         ({}, None, "at least one variant"),
-        ({"a": None}, experiment.weighted({"b": 1}), "has no variant 'b'"),
+        ({"a": None}, experiment.weighted({"b": 1}), "a weight is given for 'b', which is no variant of 'price'"),
         ({"a": None}, "a", "select must be a callable or a Selection, not str"),
     ],
 )
