@@ -35,8 +35,10 @@ class Meter:
         self.now: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self.most_at_once = 0
+        self.calls: list[Call] = []
 
     async def __call__(self, call: Call) -> Response:
+        self.calls.append(call)
         user = call.event["data"]["user"]
         self.now[user] += 1
         self.most[user] = max(self.most[user], self.now[user])
@@ -201,3 +203,44 @@ async def test_an_item_that_another_limit_holds_back_lets_the_next_one_pass(star
         assert "Completed" != (await system.runs(busy))[0]["status"]
         release.set()
         assert ("Completed", "done") == await system.outcome(busy)
+
+
+def two_calls(_: Call) -> Generator[Any, Any, Any]:
+    yield sleep("nap", "1h")
+    return "done"
+
+
+async def test_a_run_counts_for_the_limit_that_its_key_was_made_for_whatever_limits_came_since(
+    start: StartSystem,
+) -> None:
+    by_user, by_shop = {"limit": 1, "key": "event.data.user"}, {"limit": 2, "key": "event.data.shop"}
+    function = Fn("f", two_calls, ON_X, options={"concurrency": [by_user, by_shop]})
+    async with start(function, clock=VirtualClock()) as system:
+        events = [{"name": "test/x", "data": {"user": f"u{n % 2}", "shop": "s"}} for n in range(8)]
+        await system.http.post("/e/key", json=events)
+        await system.idle()
+        meter = Meter()
+        system.app.replies["f"] = meter
+        # The limit by user is gone, and that by shop has become wider and the first one.
+        function.options["concurrency"] = [{"limit": 5, "key": "event.data.shop"}]
+        await system.http.post("/fn/register", json=system.app.registration())
+        await system.advance(3600)
+
+        assert ({"u0": 4, "u1": 4}, 5) == (
+            dict(Counter(done.event["data"]["user"] for done in meter.calls)),
+            meter.most_at_once,
+        )
+
+
+async def test_a_run_that_began_before_a_limit_of_whole_runs_changed_does_not_wait_for_it(start: StartSystem) -> None:
+    first = {"fn": [{"limit": 1, "key": "event.data.user"}]}
+    function = Fn("f", two_calls, ON_X, options={"concurrency": first})
+    async with start(function, clock=VirtualClock()) as system:
+        await system.send("test/x", {"user": "a", "shop": "s"})
+        await system.idle()
+        waiting = await system.send("test/x", {"user": "a", "shop": "t"})
+        function.options["concurrency"] = {"fn": [{"limit": 1, "key": "event.data.shop"}]}
+        await system.http.post("/fn/register", json=system.app.registration())
+        await system.idle()
+
+        assert ["Running"] == [run["status"] for run in await system.runs(waiting)]

@@ -12,7 +12,7 @@ from stepserve_core.errors import ServerAPIError
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, hash_id, reply
+from tests.executor.raw_app import Call, Fn, hash_id, reply, run
 from tests.executor.sdk_system import sdk_system
 
 pytestmark = pytest.mark.anyio
@@ -125,7 +125,26 @@ async def test_a_run_has_a_limit_of_metadata(start: StartSystem) -> None:
     async with start(Fn("f", fine, ON_X)) as system:
         run_id = (await system.run_of(await system.send("test/x")))["run_id"]
         path = f"/v1/runs/{run_id}/metadata"
-        large = [{"kind": "a", "values": {"x": "y" * 600_000}}]
 
-        assert 200 == (await system.http.post(path, json={"metadata": large})).status_code
-        assert 413 == (await system.http.post(path, json={"metadata": large})).status_code
+        async def add(kind: str, values: dict[str, Any]) -> int:
+            entries = [{"kind": kind, "values": values}]
+            return (await system.http.post(path, json={"metadata": entries})).status_code
+
+        assert 200 == await add("a", {"x": "y" * 600_000})
+        assert 413 == await add("b", {"x": "y" * 600_000})
+        assert 200 == await add("a", {"x": "z" * 600_000})  # replaces what is there
+
+
+def stepper(_: Call) -> Generator[Any, Any, Any]:
+    return (yield run("a", 1))
+
+
+async def test_the_names_of_metadata_count_for_its_limit(start: StartSystem) -> None:
+    async with start(Fn("f", stepper, ON_X)) as system:
+        run_id = (await system.run_of(await system.send("test/x")))["run_id"]
+        entries = [{"kind": f"{n:04}" + "k" * 246, "values": {}} for n in range(300)]
+        body = {"target": {"step_id": "a"}, "metadata": entries}
+
+        assert 413 == (await system.http.post(f"/v1/runs/{run_id}/metadata", json=body)).status_code
+        body["metadata"] = entries[:250]
+        assert 200 == (await system.http.post(f"/v1/runs/{run_id}/metadata", json=body)).status_code

@@ -16,6 +16,7 @@ from stepserve_core.executor.retention import Removed, Retention
 from stepserve_core.executor.server import ServerConfig
 from stepserve_core.executor.store.backup import back_up
 from stepserve_core.executor.store.database import DatabaseError
+from stepserve_core.executor.store.retention import Retention as Rows
 from tests.cli.command import run_stepserve
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, run, sleep, wait
@@ -92,7 +93,7 @@ async def test_what_has_ended_goes_and_what_is_under_way_goes_on(
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         connection.close()
         left = {table for table in tables if await rows(system, table)}
-        assert {"apps", "functions", "sqlite_sequence"} >= left
+        assert {"apps", "functions", "backlogs", "sqlite_sequence"} >= left
 
 
 async def test_what_runs_deferred_and_said_about_themselves_goes_with_them(start: StartSystem) -> None:
@@ -125,6 +126,48 @@ async def test_a_server_deletes_by_itself_while_it_works(start: StartSystem) -> 
 
         assert 0 == await rows(system, "runs")
         assert ("Completed", [1]) == await system.outcome(await system.send("test/echo", {"n": 1}))
+
+
+async def test_a_round_does_not_look_again_at_what_earlier_ones_kept(
+    start: StartSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepserve_core.executor.retention._PIECE", 7)
+    looked_at: list[int] = []
+    original = Rows.delete_events
+
+    def delete_events(rows: Rows, after: int, *arguments: Any) -> Any:
+        looked_at.append(after)
+        return original(rows, after, *arguments)
+
+    monkeypatch.setattr(Rows, "delete_events", delete_events)
+    async with start(*FUNCTIONS, clock=VirtualClock()) as system:
+        for n in range(20):
+            await system.send("test/nap", {"n": n})
+        debounced = await system.send("test/debounce", {"n": 8})
+        await system.advance(3 * DAY)
+        retention = sweeper(system, 2 * DAY)
+        await retention.sweep()
+        assert [0, 7, 14, 21] == looked_at
+
+        newer = await system.send("test/debounce", {"n": 9})
+        removed = await retention.sweep()
+
+        # What the debounce no longer needs is found without looking at the naps.
+        assert (Removed(events=1), [0, 7, 14, 21, 21]) == (removed, looked_at)
+        assert [404, 200] == [(await system.http.get(f"/v1/events/{one}")).status_code for one in (debounced, newer)]
+
+
+async def test_bulk_cancellations_that_ended_long_ago_are_deleted(start: StartSystem) -> None:
+    async with start(*FUNCTIONS, clock=VirtualClock()) as system:
+        body = {"app_id": "app", "function_id": "nap", "started_before": "2000-01-01T00:00:00Z"}
+        assert 200 == (await system.http.post("/v1/cancellations", json=body)).status_code
+        await system.idle()
+        await sweeper(system, DAY).sweep()
+        kept = await rows(system, "cancellations")
+        await system.advance(2 * DAY)
+        await sweeper(system, DAY).sweep()
+
+        assert (1, 0) == (kept, await rows(system, "cancellations"))
 
 
 async def test_a_wait_begins_right_after_everything_was_deleted(start: StartSystem) -> None:

@@ -49,6 +49,7 @@ def config_of(**settings: Any) -> ServerConfig:
         ({"kind": "staging"}, "dev or cloud"),
         ({"port": 65536}, "--port"),
         ({"concurrency": 0}, "--queue-workers"),
+        ({"backlog_limit": 0}, "--backlog-limit must be at least 1, not 0"),
         ({"synchronous": "SOMETIMES"}, "FULL, NORMAL, OFF"),
         ({"host": "203.0.113.1"}, "--host"),
     ],

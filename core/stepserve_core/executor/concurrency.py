@@ -27,13 +27,24 @@ def slot_keys(function: Function, event: Event) -> str | None:
     return msgspec.json.encode([_key(function, limit, event) for limit in limited]).decode()
 
 
-def _key(function: Function, limit: ConcurrencyLimit, event: Event) -> str:
+def key_of(function: Function, limit: ConcurrencyLimit, keys: list[str]) -> str | None:
+    """Return which of the `keys` that a run was scheduled with counts for a limit.
+
+    The limits may have changed since: None for one that the run knew nothing of, which then does not hold it back.
+    """
+    prefix = _prefix(function, limit)
+    return next((key for key in keys if key == prefix or (limit.key and key.startswith(f"{prefix}:"))), None)
+
+
+def _prefix(function: Function, limit: ConcurrencyLimit) -> str:
     """Env and account limits with the same expression and value share a count across functions."""
-    shared = limit.scope in ("env", "account")
-    owner = f"{limit.scope}" if shared else function.id
-    if not limit.key:
-        return owner
-    return f"{owner}:{digest(limit.key.encode())}:{digest(_evaluate(limit.key, event))}"
+    owner = f"{limit.scope}" if limit.scope in ("env", "account") else function.id
+    return f"{owner}:{digest(limit.key.encode())}" if limit.key else owner
+
+
+def _key(function: Function, limit: ConcurrencyLimit, event: Event) -> str:
+    prefix = _prefix(function, limit)
+    return f"{prefix}:{digest(_evaluate(limit.key, event))}" if limit.key else prefix
 
 
 def _evaluate(expression: str, event: Event) -> bytes:

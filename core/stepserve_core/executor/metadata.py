@@ -35,6 +35,9 @@ class _Raw(msgspec.Struct):
     op: str = "merge"
 
 
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
 def read_entries(raws: bytes | msgspec.Raw) -> list[Entry]:
     """Read a list of entries as SDKs send it.
 
@@ -62,13 +65,24 @@ def add_metadata(scope: Scope, run_id: str, step_hash: str, entries: list[Entry]
     Raises:
         MetadataInvalidError: they would be larger than a step or a run may have.
     """
-    added = sum(len(entry.content) for entry in entries)
-    of_run, of_step = scope.tables.metadata.sizes(run_id, step_hash)
+    metadata = scope.tables.metadata
+    merged: dict[str, bytes] = {}
+    for entry in entries:
+        known = merged.get(entry.kind) or metadata.get(run_id, step_hash, entry.kind)
+        merged[entry.kind] = entry.content if known is None else merge(known, entry.content)
+    # Counted as they will be stored, names included: a value that replaces another does not count twice.
+    of_run, of_step = metadata.sizes_without(run_id, step_hash, list(merged))
+    added = sum(len(kind.encode()) + len(content) for kind, content in merged.items())
     if of_run + added > limits.RUN_METADATA or (step_hash != RUN and of_step + added > limits.STEP_METADATA):
         message = f"a step may have {limits.STEP_METADATA} bytes of metadata, a run {limits.RUN_METADATA}"
         raise MetadataInvalidError(message, too_large=True)
-    for entry in entries:
-        scope.tables.metadata.merge(run_id, step_hash, entry.kind, entry.content)
+    for kind, content in merged.items():
+        metadata.put(run_id, step_hash, kind, content)
+
+
+def merge(known: bytes, added: bytes) -> bytes:
+    """Add the keys of an object to another one; later values replace earlier ones."""
+    return canonicalize(msgspec.json.encode({**_decode_object(known), **_decode_object(added)}))
 
 
 def show(known: dict[str, dict[str, msgspec.Raw]], steps: list[dict[str, Any]]) -> dict[str, msgspec.Raw]:

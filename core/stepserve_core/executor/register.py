@@ -56,8 +56,10 @@ def remove_app(scope: Scope, app_id: str) -> Registry | None:
     """Forget an app and archive its functions. Return what is known from now on; None where there is no such app."""
     if not scope.tables.apps.remove(app_id):
         return None
-    scope.tables.apps.archive_others(app_id, [], scope.now)
-    return scope.registry.replaced(scope.tables.apps.functions())
+    gone = scope.tables.apps.archive_others(app_id, [], scope.now)
+    registry = scope.registry.replaced(scope.tables.apps.functions())
+    _seed(scope, registry, gone)
+    return registry
 
 
 def _store_functions(scope: Scope, app_id: str, registration: Registration) -> Registry:
@@ -67,10 +69,15 @@ def _store_functions(scope: Scope, app_id: str, registration: Registration) -> R
         scope.tables.apps.put_function(kept[-1], app_id, config)
     gone = scope.tables.apps.archive_others(app_id, kept, scope.now)
     registry = scope.registry.replaced(scope.tables.apps.functions())
-    for function_id in (*kept, *gone):
-        function = registry.get(function_id)
-        if function is not None:
-            seed_ticks(scope, function)
+    _seed(scope, registry, [*kept, *gone])
     # Limits may have changed; whatever still has no room is parked again when it is claimed.
     scope.tables.slots.unblock_all()
     return registry
+
+
+def _seed(scope: Scope, registry: Registry, function_ids: list[str]) -> None:
+    """Bring the pending ticks of functions in line with their schedules; archived ones have none."""
+    for function_id in function_ids:
+        function = registry.get(function_id)
+        if function is not None:
+            seed_ticks(scope, function)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.flow.debounce import read_debounced
+from stepserve_core.executor.store.retention import Retention as Rows
+from stepserve_core.executor.store.retention import Swept
 from stepserve_core.executor.store.store import Store
-from stepserve_core.executor.store.tables import Tables
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,10 @@ class Retention:
         self._interval = min(max(age / 100, _SHORTEST_ROUND), _LONGEST_ROUND)
         self._wake = asyncio.Event()
         self._stopped = False
+        # How far events were looked at, and those before that to look at again: an event that stays because of a run
+        # goes with the run, so a round costs what it deletes and not what is stored.
+        self._cursor = 0
+        self._waiting: set[int] = set()
 
     async def run(self) -> None:
         """Make a round now and at every interval until `stop` is called."""
@@ -64,30 +71,48 @@ class Retention:
 
     async def sweep(self) -> Removed:
         """Delete everything that is old enough; return how much it was."""
-        horizon = self._clock.now() - self._age
-        runs = await self._sweep_runs(horizon)
-        return Removed(runs, await self._sweep_events(horizon))
-
-    async def _sweep_runs(self, horizon: float) -> int:
-        removed, count = 0, _PIECE
-        while count == _PIECE and not self._stopped:
-            count = await self._store.write(lambda tables: tables.retention.delete_runs(horizon, _PIECE))
-            removed += count
-        return removed
-
-    async def _sweep_events(self, horizon: float) -> int:
+        before = self._clock.now() - self._age
         kept = frozenset(
             read_debounced(payload).seq
             for payload in await self._store.write(lambda tables: tables.retention.debounced())
         )
-        cursor: int | None = 0
+        waiting, self._waiting = sorted(self._waiting), set()
+        again = await self._sweep_waiting(waiting, before, kept)
+        runs = await self._sweep_runs(before, kept)
+        events = await self._sweep_events(before, kept)
+        await self._store.write(lambda tables: tables.retention.delete_cancellations(before))
+        return Removed(runs.runs, again + runs.events + events)
+
+    async def _sweep_waiting(self, waiting: list[int], before: float, kept: frozenset[int]) -> int:
         removed = 0
-        while cursor is not None and not self._stopped:
-            after = cursor
-
-            def unit(tables: Tables, after: int = after) -> tuple[int | None, int]:
-                return tables.retention.delete_events(after, horizon, kept, _PIECE)
-
-            cursor, count = await self._store.write(unit)
-            removed += count
+        for start in range(0, len(waiting), _PIECE):
+            look_again = partial(_look_again, waiting[start : start + _PIECE], before, kept)
+            removed += (await self._sweep(look_again)).events
         return removed
+
+    async def _sweep_runs(self, before: float, kept: frozenset[int]) -> Removed:
+        runs, events, count = 0, 0, _PIECE
+        while count == _PIECE and not self._stopped:
+            swept = await self._sweep(lambda rows: rows.delete_runs(before, kept, _PIECE))
+            count = swept.runs
+            runs, events = runs + count, events + swept.events
+        return Removed(runs, events)
+
+    async def _sweep_events(self, before: float, kept: frozenset[int]) -> int:
+        removed = 0
+        while not self._stopped:
+            swept = await self._sweep(lambda rows: rows.delete_events(self._cursor, before, kept, _PIECE))
+            removed += swept.events
+            if swept.cursor is None:
+                break
+            self._cursor = swept.cursor
+        return removed
+
+    async def _sweep(self, piece: Callable[[Rows], Swept]) -> Swept:
+        swept = await self._store.write(lambda tables: piece(tables.retention))
+        self._waiting.update(swept.waiting)
+        return swept
+
+
+def _look_again(piece: list[int], before: float, kept: frozenset[int], rows: Rows) -> Swept:
+    return rows.delete_waiting(piece, before, kept)

@@ -20,6 +20,7 @@ from stepserve_core.executor.flow import batching, debounce, rate_limit, singlet
 from stepserve_core.executor.flow.holds import Holds, encode_holds, read_holds
 from stepserve_core.executor.flow.options import Flow
 from stepserve_core.executor.flow.priority import read_factor
+from stepserve_core.executor.internal_events import correlation_of
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import SKIP, Function
 from stepserve_core.executor.store.pauses import CANCEL, Pause
@@ -27,6 +28,8 @@ from stepserve_core.executor.store.queue import QueueItem
 from stepserve_core.executor.store.runs import NewRun, SkippedRun
 
 _log = logging.getLogger(__name__)
+
+_ARCHIVED = "invoked function is archived"
 
 
 class Cause(NamedTuple):
@@ -68,6 +71,18 @@ def start_batch(scope: Scope, function: Function, batch_id: str) -> None:
     seq = scope.tables.batches.first(batch_id)
     if seq is not None:
         start_run(scope, function, Cause(scope.tables.events.at(seq), seq, batch_id=batch_id))
+
+
+def drop_debounce(scope: Scope, payload: bytes | None) -> None:
+    """End a debounce whose function is archived; a step that invoked it fails."""
+    _refuse(scope, debounce.read_debounced(payload).correlation_id, _ARCHIVED)
+
+
+def drop_batch(scope: Scope, batch_id: str) -> None:
+    """End an open batch whose function is archived; steps that invoked it fail."""
+    for body in scope.tables.batches.bodies(batch_id):
+        _refuse(scope, correlation_of(body), _ARCHIVED)
+    scope.tables.batches.remove(batch_id)
 
 
 def start_run(scope: Scope, function: Function, cause: Cause) -> str | None:
@@ -174,7 +189,7 @@ def _is_held(scope: Scope, function: Function, flow: Flow, cause: Cause, key: st
 
 def _is_too_many(scope: Scope, function: Function, key: str, limit: int) -> bool:
     """Say whether so many runs of a function wait to start that another one is skipped (executor.md 7.11)."""
-    return scope.tables.queue.has_starts(function.id, limit) and not scope.tables.runs.is_reserved(key, scope.now)
+    return scope.tables.queue.starts(function.id) >= limit and not scope.tables.runs.is_reserved(key, scope.now)
 
 
 def skip_run(scope: Scope, function: Function, cause: Cause, reason: str, existing: str | None = None) -> None:

@@ -104,6 +104,8 @@ class ServerConfig:
             raise ConfigurationError(f"--retention must be at least {SHORTEST_RETENTION:g} s, not {self.retention:g} s")
         if self.concurrency < 1:
             raise ConfigurationError("the number of calls under way at once must be at least 1 (--queue-workers)")
+        if self.backlog_limit is not None and self.backlog_limit < 1:
+            raise ConfigurationError(f"--backlog-limit must be at least 1, not {self.backlog_limit}")
         GatewayPolicy(self.gateway_allow)
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from stepserve_core.executor.crons import tick
 from stepserve_core.executor.failures import error_memo
 from stepserve_core.executor.flow import batching, bulk_cancelling, debounce, throttle, timeouts
 from stepserve_core.executor.progress import FAILED, TIMED_OUT, resolve_step
-from stepserve_core.executor.schedule import fire_debounce, start_batch
+from stepserve_core.executor.schedule import drop_batch, drop_debounce, fire_debounce, start_batch
 from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import TIMERS, Claimed
 
 BATCH = 200
@@ -52,12 +55,22 @@ def _fire_flow(scope: Scope, item: Claimed) -> None:
         throttle.fire_throttle(scope, function, item)
     elif item.kind == bulk_cancelling.KIND:
         bulk_cancelling.go_on(scope, (item.payload or b"").decode())
-    elif function is None:
-        return
     elif item.kind == debounce.KIND:
-        fire_debounce(scope, function, item.payload)
+        if _starts(function):
+            fire_debounce(scope, function, item.payload)
+        else:
+            drop_debounce(scope, item.payload)
     elif item.kind == batching.KIND:
-        start_batch(scope, function, (item.payload or b"").decode())
+        batch_id = (item.payload or b"").decode()
+        if _starts(function):
+            start_batch(scope, function, batch_id)
+        else:
+            drop_batch(scope, batch_id)
+
+
+def _starts(function: Function | None) -> TypeGuard[Function]:
+    """Say whether runs of a function may start: what events collected for it is dropped once it is archived."""
+    return function is not None and not function.archived
 
 
 def _expire(scope: Scope, item: Claimed) -> None:

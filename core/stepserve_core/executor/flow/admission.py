@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from stepserve_core.executor.concurrency import key_of
 from stepserve_core.executor.decisions import RunFacts
 from stepserve_core.executor.flow import throttle
-from stepserve_core.executor.flow.holds import Holds, decode_holds
+from stepserve_core.executor.flow.holds import Holds, decode_holds, is_slot_of
 from stepserve_core.executor.flow.pausing import is_held_back, pause_key
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
@@ -50,14 +51,16 @@ def admit(scope: Scope, function: Function, item: Claimed, run: RunFacts) -> boo
 
 
 def _gates(function: Function, run: RunFacts, holds: Holds) -> Iterator[_Gate]:
+    keys = _step_keys(run)
     limited = [limit for limit in function.config.concurrency if limit.limit > 0]
-    pairs = list(zip(_step_keys(run), limited, strict=False))
+    pairs = [(key, limit) for limit in limited if (key := key_of(function, limit, keys)) is not None]
     yield from (_Gate(key, limit.limit) for key, limit in pairs if not limit.key)
     if holds.throttle is not None and function.flow is not None and function.flow.throttle is not None:
         yield _Gate(holds.throttle, _THROTTLE)
     yield from (_Gate(key, limit.limit) for key, limit in pairs if limit.key)
-    if holds.run_slot is not None and function.flow is not None and function.flow.run_limit is not None:
-        yield _Gate(holds.run_slot, function.flow.run_limit.limit)
+    run_limit = None if function.flow is None else function.flow.run_limit
+    if holds.run_slot is not None and run_limit is not None and is_slot_of(run_limit, function.id, holds.run_slot):
+        yield _Gate(holds.run_slot, run_limit.limit)
 
 
 def _step_keys(run: RunFacts) -> list[str]:

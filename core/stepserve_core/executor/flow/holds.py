@@ -8,8 +8,9 @@ import msgspec
 
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.expressions import ExpressionFailedError
-from stepserve_core.executor.flow.keys import evaluate_key, name_key
+from stepserve_core.executor.flow.keys import digest, evaluate_key, name_key
 from stepserve_core.executor.flow.options import Flow
+from stepserve_core.executor.function_config import ConcurrencyLimit
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +68,18 @@ def _run_slot(function_id: str, flow: Flow, event: Event) -> str | None:
     limit = flow.run_limit
     if limit is None:
         return None
-    owner = f"run:{limit.scope}" if limit.scope in ("env", "account") else f"run:{function_id}"
-    return name_key(owner, limit.key or None, _shared(limit.key, event) if limit.key else b"")
+    value = _shared(limit.key, event) if limit.key else b""
+    return name_key(_slot_owner(limit, function_id), limit.key or None, value)
+
+
+def is_slot_of(limit: ConcurrencyLimit, function_id: str, key: str) -> bool:
+    """Say whether a key counts for a limit as it is now: it may have had another expression or scope."""
+    owner = _slot_owner(limit, function_id)
+    return key.startswith(f"{owner}:{digest(limit.key.encode())}:") if limit.key else key == owner
+
+
+def _slot_owner(limit: ConcurrencyLimit, function_id: str) -> str:
+    return f"run:{limit.scope}" if limit.scope in ("env", "account") else f"run:{function_id}"
 
 
 def _shared(expression: str, event: Event) -> bytes:

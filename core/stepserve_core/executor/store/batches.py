@@ -57,6 +57,11 @@ class Batches:
         ).fetchone()
         return None if row is None else row[0]
 
+    def remove(self, batch_id: str) -> None:
+        """Forget a batch that no run has, with what it collected."""
+        self._execute("DELETE FROM batch_events WHERE batch_id = ?", (batch_id,))
+        self._execute("DELETE FROM batches WHERE id = ?", (batch_id,))
+
     def bodies(self, batch_id: str) -> list[bytes]:
         """Return the canonical JSON of the events of a batch, in the order in which they came."""
         rows = self._execute(

@@ -9,8 +9,6 @@ import msgspec
 RUN = ""
 """Stands for the run itself where the hash of a step would stand."""
 
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
 
 class Metadata:
     """Statements about metadata."""
@@ -18,24 +16,30 @@ class Metadata:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
-    def merge(self, run_id: str, step_hash: str, kind: str, content: bytes) -> None:
-        """Add the keys of an object to what is known of a kind; later values replace earlier ones."""
+    def get(self, run_id: str, step_hash: str, kind: str) -> bytes | None:
+        """Return what is known of a kind: a JSON object."""
         row = self._execute(
             "SELECT content FROM metadata WHERE run_id = ? AND hash = ? AND kind = ?", (run_id, step_hash, kind)
         ).fetchone()
-        if row is not None:
-            content = msgspec.json.encode({**_decode(row[0]), **_decode(content)}, order="sorted")
+        return None if row is None else row[0]
+
+    def put(self, run_id: str, step_hash: str, kind: str, content: bytes) -> None:
+        """Store what is known of a kind."""
         self._execute(
             "INSERT OR REPLACE INTO metadata (run_id, hash, kind, content) VALUES (?, ?, ?, ?)",
             (run_id, step_hash, kind, content),
         )
 
-    def sizes(self, run_id: str, step_hash: str) -> tuple[int, int]:
-        """Return the bytes of all metadata of a run, and of those of one step."""
+    def sizes_without(self, run_id: str, step_hash: str, kinds: list[str]) -> tuple[int, int]:
+        """Return the bytes of all metadata of a run, and of those of one step, but for some kinds of this step.
+
+        What a kind is called counts too.
+        """
         row: tuple[int, int] = self._execute(
-            "SELECT coalesce(sum(length(content)), 0), coalesce(sum(length(content)) FILTER (WHERE hash = ?), 0)"
-            " FROM metadata WHERE run_id = ?",
-            (step_hash, run_id),
+            "SELECT coalesce(sum(size), 0), coalesce(sum(size) FILTER (WHERE hash = :hash), 0) FROM"
+            " (SELECT hash, length(CAST(kind AS BLOB)) + length(content) AS size FROM metadata WHERE run_id = :run"
+            " AND NOT (hash = :hash AND kind IN (SELECT value FROM json_each(:kinds))))",
+            {"run": run_id, "hash": step_hash, "kinds": msgspec.json.encode(kinds).decode()},
         ).fetchone()
         return row
 

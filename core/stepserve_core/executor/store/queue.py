@@ -167,12 +167,10 @@ class Queue:
         )
         return [Job(*row) for row in rows]
 
-    def has_starts(self, function_id: str, count: int) -> bool:
-        """Say whether `count` runs of a function, or more, wait for their first call or are in it."""
-        rows = self._execute(
-            "SELECT 1 FROM queue WHERE function_id = ? AND kind = 'start' LIMIT 1 OFFSET ?", (function_id, count - 1)
-        )
-        return rows.fetchone() is not None
+    def starts(self, function_id: str) -> int:
+        """Return how many runs of a function wait for their first call or are in it."""
+        row = self._execute("SELECT starts FROM backlogs WHERE function_id = ?", (function_id,)).fetchone()
+        return 0 if row is None else row[0]
 
     def payload(self, item_id: str) -> bytes | None:
         """Return what an item carries."""
