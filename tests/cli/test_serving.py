@@ -30,7 +30,7 @@ def test_dev_takes_any_key_and_says_that_it_keeps_nothing(tmp_path: Path) -> Non
     """No file appears where it runs."""
     with running("dev", "--port", "0", folder=tmp_path) as server:
         sent = run_stepserve("send", "shop/order.created", "--url", server.url, "--key", "whatever")
-        shown = run_stepserve("runs", sent.stdout.strip(), "--url", server.url)
+        shown = run_stepserve("runs", "show", sent.stdout.strip(), "--url", server.url)
 
         assert "nothing is kept after it ends (--persist or --db keeps it)" in server.log[-1]
     assert (0, "The event started no runs.\n") == (shown.returncode, shown.stdout)
@@ -63,9 +63,9 @@ def test_start_keeps_events_and_asks_for_keys(tmp_path: Path) -> None:
         refused = run_stepserve("send", "a", "--url", server.url, "--key", "third")
     event_id = json.loads(taken.stdout)["id"]
     with running(*start) as server:
-        known = run_stepserve("runs", event_id, "--url", server.url, variables=KEY)
-        unknown = run_stepserve("runs", "a" * 26, "--url", server.url, variables=KEY)
-        locked = run_stepserve("runs", event_id, "--url", server.url)
+        known = run_stepserve("runs", "show", event_id, "--url", server.url, variables=KEY)
+        unknown = run_stepserve("runs", "show", "a" * 26, "--url", server.url, variables=KEY)
+        locked = run_stepserve("runs", "show", event_id, "--url", server.url)
 
     assert (0, "The event started no runs.\n") == (known.returncode, known.stdout)
     assert (1, 1, 1) == (refused.returncode, unknown.returncode, locked.returncode)
@@ -110,7 +110,7 @@ def test_an_app_is_synced_and_its_runs_are_shown() -> None:
             event_id = run_stepserve("send", "shop/order.created", "--url", server.url, "--json").stdout
             event_id = json.loads(event_id)["id"]
             run = _wait_for_end(server.url, event_id)
-        table = run_stepserve("runs", run["run_id"], "--url", server.url).stdout
+        table = run_stepserve("runs", "show", run["run_id"], "--url", server.url).stdout
 
     assert ("shop-ship", "shop/order.created", "Completed", "packed") == (
         run["function"],
@@ -135,7 +135,7 @@ def _wait_for_functions(url: str) -> None:
 
 def _wait_for_end(url: str, event_id: str) -> dict[str, Any]:
     for _ in range(200):
-        ended = run_stepserve("runs", event_id, "--url", url, "--json")
+        ended = run_stepserve("runs", "show", event_id, "--url", url, "--json")
 
         assert 0 == ended.returncode, ended.stderr
         runs: list[dict[str, Any]] = json.loads(ended.stdout)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from stepserve_core._version import VERSION
-from stepserve_core.cli import backup_command, demo_command, inspect_commands, serve_commands
+from stepserve_core.cli import (
+    app_commands,
+    backup_command,
+    demo_command,
+    event_commands,
+    function_commands,
+    run_commands,
+    serve_commands,
+)
 from stepserve_core.cli.problems import Problem
 
 # Without rich's markup, errors stay sentences that can be searched for instead of boxes cut to the terminal's width.
@@ -16,13 +25,15 @@ app = typer.Typer(
     name="stepserve",
     help="Durable step functions for any Python web framework.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 serve_commands.add_to(app)
 demo_command.add_to(app)
-inspect_commands.add_to(app)
+event_commands.add_to(app)
+run_commands.add_to(app)
+function_commands.add_to(app)
+app_commands.add_to(app)
 backup_command.add_to(app)
 
 
@@ -42,10 +53,10 @@ def _main(
     """Durable step functions for any Python web framework."""
 
 
-def run() -> None:
-    """Run the command line and exit."""
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, by default that of this process, and exit."""
     try:
-        app(prog_name="stepserve")
+        app(arguments, prog_name="stepserve")
     except Problem as problem:
         sys.stderr.write(f"stepserve: {problem}\n")
         sys.exit(problem.exit_code)

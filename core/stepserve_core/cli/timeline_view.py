@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,9 +26,24 @@ def make_console(*, stderr: bool = False) -> Console:
 
 def print_timeline(console: Console, run: Run) -> None:
     """Print a run: a heading, a row per step and attempt, and how it ended."""
-    heading = Text.assemble((run.function, "bold"), "  ", _status(run.status), f"  {_milliseconds(run.duration_ms)}")
-    heading.append(f"  run {run.id}  started by {run.event}", style="dim")
-    console.print(heading, soft_wrap=True)
+    console.print(_heading(run), soft_wrap=True)
+    console.print(_table(run))
+    console.print()
+
+
+def show_timeline(run: Run) -> RenderableType:
+    """Return a run as something to show in a place that is drawn again and again."""
+    return Group(_heading(run), _table(run), "")
+
+
+def _heading(run: Run) -> Text:
+    heading = Text.assemble(
+        (run.function, "bold"), "  ", status_text(run.status), f"  {duration_text(run.duration_ms)}"
+    )
+    return heading.append(f"  run {run.id}  started by {run.event}", style="dim")
+
+
+def _table(run: Run) -> Padding:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("step", "kind"):
         table.add_column(title, no_wrap=True)
@@ -38,41 +53,41 @@ def print_timeline(console: Console, run: Run) -> None:
     table.add_column("result")
     for row in _rows(run):
         table.add_row(*row)
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
-    console.print()
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _rows(run: Run) -> Iterator[tuple[str | Text, ...]]:
     for step in run.steps:
         yield from _step_rows(step)
     for attempt in run.attempts[:-1]:
-        yield ("(function)", "", str(attempt.number), _milliseconds(attempt.duration_ms), _error_text(attempt.error))
-    result = _error_text(run.output) if run.status == "Failed" else _value_text(run.output)
+        yield ("(function)", "", str(attempt.number), duration_text(attempt.duration_ms), _error_text(attempt.error))
+    result = _error_text(run.output) if run.status == "Failed" else json_text(run.output)
     last = run.attempts[-1] if run.attempts else Attempt(1, run.status)
     yield (
         "(end)",
         "",
         str(last.number),
-        _milliseconds(last.duration_ms),
-        result if run.has_ended else _status(run.status),
+        duration_text(last.duration_ms),
+        result if run.has_ended else status_text(run.status),
     )
 
 
 def _step_rows(step: Step) -> Iterator[tuple[str | Text, ...]]:
-    result = _error_text(step.error) if step.error is not None else _value_text(step.output)
+    result = _error_text(step.error) if step.error is not None else json_text(step.output)
     if step.status not in ("Completed", "Failed"):
-        result = _status(step.status)
+        result = status_text(step.status)
     if not step.attempts:
-        yield (step.name, step.kind, "", _milliseconds(step.duration_ms), result)
+        yield (step.name, step.kind, "", duration_text(step.duration_ms), result)
         return
     name, kind = step.name, step.kind
     for attempt in step.attempts:
         shown = result if attempt is step.attempts[-1] and attempt.error is None else _error_text(attempt.error)
-        yield (name, kind, str(attempt.number), _milliseconds(attempt.duration_ms), shown)
+        yield (name, kind, str(attempt.number), duration_text(attempt.duration_ms), shown)
         name = kind = ""
 
 
-def _status(status: str) -> Text:
+def status_text(status: str) -> Text:
+    """Return a status in its colour."""
     return Text(status, style=_COLOURS.get(status, _UNFINISHED_COLOUR))
 
 
@@ -82,7 +97,8 @@ def _error_text(error: Any) -> Text:
     return _result_text(json.dumps(error, ensure_ascii=False), "red")
 
 
-def _value_text(value: Any) -> Text:
+def json_text(value: Any) -> Text:
+    """Return a value as JSON that is cut where there is no room for it; nothing where there is none."""
     return _result_text("" if value is None else json.dumps(value, ensure_ascii=False))
 
 
@@ -90,7 +106,8 @@ def _result_text(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _milliseconds(duration: float | None) -> str:
+def duration_text(duration: float | None) -> str:
+    """Return milliseconds in a unit that is easy to read; an ellipsis while it goes on."""
     if duration is None:
         return "…"
     return f"{duration:.0f} ms" if duration < 10_000 else f"{duration / 1000:.1f} s"

@@ -111,6 +111,7 @@ def _function_object(function: Function) -> dict[str, Any]:
         "appId": function.app_id,
         "version": function.version,
         "archived": function.archived,
+        "paused": function.paused,
         "triggers": function.config.triggers,
         "config": function.config,
     }
