@@ -232,7 +232,8 @@ class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
             elif len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
                 yield Problem("cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}")
         if self.jitter is not None:
-            yield from _duration("jitter", self.jitter, most=300_000)
+            for problem in _duration("jitter", self.jitter, most=300_000):
+                yield problem._replace(is_type=not isinstance(self.jitter, str))
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -312,7 +313,7 @@ def _duration(field: str, value: object, *, optional: bool = False, most: int | 
     try:
         _durations.to_text(value)
     except FunctionConfigInvalidError as error:
-        yield Problem(field, str(error))
+        yield Problem(field, str(error), is_type=isinstance(value, str))
         return
     if most is not None and _durations.to_milliseconds(value) > most:
         yield Problem(field, f"must be at most {_durations.to_text(most)}")

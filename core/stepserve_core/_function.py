@@ -166,7 +166,7 @@ class Function(Generic[T_co]):
             kinds = ("an async", "non-async") if self.is_handler_async else ("a non-async", "async")
             raise Error(
                 f"{kinds[0]} function cannot have a{'n' if kinds[1] == 'async' else ''} {kinds[1]} {name} handler"
-                f" (function {self.id})"
+                f" (function {self.local_id})"
             )
 
     @property

@@ -5,6 +5,7 @@ A hook may be `def` or `async def`; an async one cannot serve a sync function, a
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -34,7 +35,8 @@ class SendEventsResult(Model, kw_only=True):
     ids: list[str] = msgspec.field(default_factory=list)
 
 
-class TransformOutputStepInfo(msgspec.Struct):
+@dataclasses.dataclass
+class TransformOutputStepInfo:
     """The step whose output is being transformed."""
 
     id: str
@@ -42,7 +44,8 @@ class TransformOutputStepInfo(msgspec.Struct):
     opts: dict[str, object] | None
 
 
-class TransformOutputResult(msgspec.Struct):
+@dataclasses.dataclass
+class TransformOutputResult:
     """The output or error of a function (then `step` is None) or of a step; both may be replaced."""
 
     error: Exception | None

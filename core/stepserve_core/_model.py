@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import StructMeta
 
 from stepserve_core._serialize import encode_wire
 from stepserve_core.errors import Error
@@ -13,7 +14,22 @@ from stepserve_core.errors import Error
 ModelT = TypeVar("ModelT", bound="Model")
 
 
-class Model(msgspec.Struct, kw_only=True):
+class _RefusesInOurWords(StructMeta):
+    """Says which field is missing with the error that a wrong field has too, as the official SDK does."""
+
+    if not TYPE_CHECKING:  # type checkers read the signature of the fields
+
+        def __call__(cls, *args: object, **fields: object) -> object:
+            try:
+                return super().__call__(*args, **fields)
+            except TypeError:
+                missing = () if args else _missing(cls, fields)
+                if not missing:
+                    raise
+            raise cls.complaint(f"{missing[0]}: Field required")
+
+
+class Model(msgspec.Struct, kw_only=True, metaclass=_RefusesInOurWords):
     """Base of events, options and results.
 
     They are no pydantic models, but the methods that programs call on these are here under the same names.
@@ -54,9 +70,6 @@ class Model(msgspec.Struct, kw_only=True):
             raise cls.complaint(f"invalid JSON: {error}") from None
         if not isinstance(value, Mapping):
             raise cls.complaint("Input should be a valid dictionary")
-        missing = [name for name in _required(cls) if name not in value]
-        if missing:
-            raise cls.complaint(f"{missing[0]}: Field required")
         return cls(**{name: value[name] for name in cls.__struct_fields__ if name in value})
 
     @classmethod
@@ -78,12 +91,12 @@ class Model(msgspec.Struct, kw_only=True):
         return msgspec.structs.replace(self, **(update or {}))
 
 
-def _required(cls: type[Model]) -> tuple[str, ...]:
-    return tuple(
+def _missing(cls: type[Model], given: Mapping[str, object]) -> list[str]:
+    return [
         name
         for name, default in zip(cls.__struct_fields__, _defaults(cls), strict=True)
-        if default is msgspec.NODEFAULT
-    )
+        if default is msgspec.NODEFAULT and name not in given
+    ]
 
 
 def _defaults(cls: type[Model]) -> tuple[Any, ...]:

@@ -70,8 +70,8 @@ class Error(Exception):
 
     @property
     def stack(self) -> str | None:
-        """The formatted traceback, or None where the error carries none."""
-        if not self.include_stack or self.__traceback__ is None:
+        """The formatted traceback, of an error that was not raised only its last line; None where no stack is told."""
+        if not self.include_stack:
             return None
         return "".join(_traceback.format_exception(type(self), self, self.__traceback__))
 

@@ -254,7 +254,7 @@ LONG = "x" * 256
         ({"throttle": loosely.Throttle(limit=1, period=1)}, "throttle.period duration"),
         ({"throttle": loosely.Throttle(limit=1, period=1000, burst=-1)}, "throttle.burst must be at least 0"),
         ({"timeouts": loosely.Timeouts(start=1)}, "timeouts.start duration"),
-        ({"timeouts": loosely.Timeouts(finish="soon")}, "timeouts.finish 'soon' is not a duration"),
+        ({"timeouts": loosely.Timeouts(finish=1500)}, "timeouts.finish duration"),
         ({"retries": -1}, "retries: must be a whole number from 0 to 20, not -1"),
         ({"retries": 21}, "retries: must be"),
         ({"retries": True}, "retries: must be"),
@@ -290,6 +290,7 @@ INTEGER, TEXT = "Input should be a valid integer", "Input should be a valid stri
         ("Priority", {"run": 10}, f"run: {TEXT}"),
         ("RateLimit", {"limit": 1.5, "period": 1000}, f"limit: {INTEGER}"),
         ("Singleton", {"mode": "queue"}, "mode: Input should be 'skip' or 'cancel'"),
+        ("Timeouts", {"start": "500ms"}, "start: duration must be at least 1 second"),
     ],
 )
 def test_a_value_of_a_wrong_type_is_refused_when_the_option_is_made(
@@ -363,8 +364,26 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     ],
 )
 def test_a_required_field_is_missed(make: Callable[[], object], missing: str) -> None:
-    with pytest.raises(TypeError, match=missing):
+    with pytest.raises(errors.FunctionConfigInvalidError) as caught:
         make()
+
+    assert f"{missing}: Field required" == str(caught.value)
+
+
+def test_an_event_needs_a_name() -> None:
+    with pytest.raises(errors.EventInvalidError, match="name: Field required"):
+        loosely.Event()
+
+
+@pytest.mark.parametrize("values", [{"max_size": 2, "maxsize": 2}, {"event": "x", "evnt": 1}])
+def test_an_argument_that_there_is_not_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="Unexpected keyword argument"):
+        (loosely.Batch if "max_size" in values else loosely.TriggerEvent)(**values)
+
+
+def test_a_field_without_its_name_is_refused_as_by_python() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        loosely.Batch(2)
 
 
 def test_a_cron_jitter_goes_out_as_text_whatever_it_was_given_as() -> None:
@@ -422,12 +441,12 @@ def test_the_colour_of_a_handler(handler: Any, expected: bool) -> None:
         (
             an_async_handler,
             a_sync_handler,
-            "an async function cannot have a non-async on_failure handler (function app-f)",
+            "an async function cannot have a non-async on_failure handler (function f)",
         ),
         (
             a_sync_handler,
             an_async_handler,
-            "a non-async function cannot have an async on_failure handler (function app-f)",
+            "a non-async function cannot have an async on_failure handler (function f)",
         ),
     ],
 )

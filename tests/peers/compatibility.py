@@ -81,14 +81,9 @@ REASONS: dict[str, str] = {
 """Why something differs, by module and name. What is missing of `._internal` modules needs none (see PRIVATE)."""
 
 BEHAVIOUR = (
-    (
-        "A missing argument",
-        "TypeError, as of any Python call",
-        "`FunctionConfigInvalidError`, pydantic's `ValidationError`",
-    ),
     ("An unknown argument", "TypeError: a misspelt option must not be lost", "ignored"),
     (
-        "An event with a wrong field",
+        "An event with a wrong or missing field",
         "`EventInvalidError`, a ValueError; `except ValueError` catches both",
         "pydantic's `ValidationError`, a ValueError",
     ),
