@@ -19,7 +19,7 @@ class _RefusesInOurWords(StructMeta):
 
     if not TYPE_CHECKING:  # type checkers read the signature of the fields
 
-        def __call__(cls, *args: object, **fields: object) -> object:
+        def __call__(cls, *args: object, **fields: object) -> object:  # noqa: N805 - of a metaclass
             try:
                 return super().__call__(*args, **fields)
             except TypeError:
