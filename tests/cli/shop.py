@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
 
 from stepserve.asgi import ASGIApp
 from stepserve_core import ContextSync, Inngest, TriggerCron, TriggerEvent
 from stepserve_core.handler import Handler
 
-client = Inngest(app_id="shop", is_production=False)
+client = Inngest(app_id="shop", is_production="PRODUCTION" in os.environ)
 
 
 @client.create_function(fn_id="ship", trigger=TriggerEvent(event="shop/order.created"))

@@ -18,6 +18,7 @@ from stepserve_core.cli import (
     run_commands,
     serve_commands,
 )
+from stepserve_core.cli.doctor import command as doctor_command
 from stepserve_core.cli.problems import Problem
 
 # Without rich's markup, errors stay sentences that can be searched for instead of boxes cut to the terminal's width.
@@ -34,6 +35,7 @@ event_commands.add_to(app)
 run_commands.add_to(app)
 function_commands.add_to(app)
 app_commands.add_to(app)
+doctor_command.add_to(app)
 backup_command.add_to(app)
 
 

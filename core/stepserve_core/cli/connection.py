@@ -39,15 +39,33 @@ def connect(url: str, signing_key: str | None = None) -> ExecutorApi:
     Raises:
         UsageProblem: the URL or the key cannot be one.
     """
-    if signing_key is not None:
-        try:
-            check_key(signing_key, "--signing-key (or the environment variable INNGEST_SIGNING_KEY)")
-        except SigningKeyInvalidError as error:
-            raise UsageProblem(str(error)) from None
+    return ExecutorApi(read_url(url), read_key(signing_key))
+
+
+def read_key(signing_key: str | None) -> str | None:
+    """Return the signing key.
+
+    Raises:
+        UsageProblem: it cannot be one.
+    """
+    if not signing_key:
+        return None
     try:
-        return ExecutorApi(parse_origin(url, "dev"), signing_key)
+        return check_key(signing_key, "--signing-key (or the environment variable INNGEST_SIGNING_KEY)")
+    except SigningKeyInvalidError as error:
+        raise UsageProblem(str(error)) from None
+
+
+def read_url(url: str, source: str = "--url (or the environment variable INNGEST_BASE_URL)") -> str:
+    """Return a URL, with http:// where it names no scheme.
+
+    Raises:
+        UsageProblem: it cannot be one.
+    """
+    try:
+        return parse_origin(url, "dev")
     except ValueError as error:
-        raise UsageProblem(f"--url (or the environment variable INNGEST_BASE_URL): {error}") from None
+        raise UsageProblem(f"{source}: {error}") from None
 
 
 def read_object(text: str, flag: str = "--data") -> dict[str, Any]:
