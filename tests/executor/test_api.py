@@ -156,7 +156,6 @@ async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem
     [
         ("/v1/runs/nonsense", 400),
         ("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
-        ("/v2/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/trace", 404),
         ("/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/jobs", 404),
         ("/v1/events/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404),
         ("/v0/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/actions", 410),
@@ -272,6 +271,16 @@ async def test_a_trace_is_found_under_both_prefixes(start: StartSystem) -> None:
         traces = [await system.get(f"{prefix}/runs/{run_id}/trace") for prefix in ("/v2", "/api/v2")]
 
     assert [run_id, run_id] == [trace["run"]["run_id"] for trace in traces]
+
+
+async def test_a_trace_comes_in_the_envelope_of_its_api(start: StartSystem) -> None:
+    async with start(Fn("f", fine, [{"event": "test/x"}])) as system:
+        run_id = (await system.run_of(await system.send("test/x")))["run_id"]
+        found = (await system.http.get(f"/v2/runs/{run_id}/trace")).json()
+        missing = (await system.http.get("/v2/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/trace")).json()
+
+    assert ["fetchedAt"] == list(found["metadata"])
+    assert ["not_found"] == [error["code"] for error in missing["errors"]]
 
 
 async def test_the_key_is_taken_raw_or_hashed_with_or_without_prefix_and_so_is_the_fallback(

@@ -91,6 +91,16 @@ async def test_a_fetch_shows_its_request_in_the_timeline_but_no_headers(start: S
     assert {"input": ["hello"], "type": "step.fetch", "url": f"{origin}/page"} == step["detail"]
 
 
+async def test_the_timeline_shows_no_credentials_of_a_url(start: StartSystem) -> None:
+    async with served(Site(page=(200, {}, b"ok"))) as origin:
+        url = origin.replace("//", "//user:secret@") + "/page?key=secret#secret"
+        async with start(Fn("f", fetching(url), ON_X)) as system:
+            run = await system.run_of(await system.send("test/x"))
+            step = (await system.trace(run["run_id"]))["steps"][0]
+
+    assert {"url": f"{origin}/page"} == step["detail"]
+
+
 async def test_a_fetch_that_nobody_answers_is_retried_and_then_an_error_of_its_step(start: StartSystem) -> None:
     async with start(Fn("f", fetching("http://127.0.0.1:1/"), ON_X, retries=2)) as system:
         run = await system.run_of(await system.send("test/x"))

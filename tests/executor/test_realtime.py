@@ -180,6 +180,24 @@ async def test_a_stream_is_passed_on_in_pieces(start: StartSystem) -> None:
     assert "datastream-start" == received[0]["kind"]
 
 
+async def test_a_stream_ends_for_its_subscribers_when_the_publisher_hangs_up(start: StartSystem) -> None:
+    async with start() as system, aiohttp.ClientSession() as session:
+        url = f"{system.http.base_url}/v1/realtime/connect?token={await token_for(system, 'a')}"
+        async with session.ws_connect(url) as socket:
+            port = system.http.base_url.port
+            _, publisher = await asyncio.open_connection("127.0.0.1", port)
+            publisher.write(
+                b"POST /v1/realtime/publish?channel=news&topic=a HTTP/1.1\r\nhost: x\r\n"
+                b"content-type: text/stream\r\ncontent-length: 100\r\n\r\nhalf"
+            )
+            received = [await socket.receive_json(timeout=PATIENCE) for _ in range(2)]
+            publisher.close()
+            received.append(await socket.receive_json(timeout=PATIENCE))
+
+    assert ["datastream-start", "chunk", "datastream-end"] == [message["kind"] for message in received]
+    assert received[0]["data"] == received[2]["data"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

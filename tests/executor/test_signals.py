@@ -127,15 +127,18 @@ async def test_a_run_that_ends_frees_its_signal(start: StartSystem) -> None:
 
 
 async def test_nothing_is_left_of_an_answer_whose_signal_fails_the_run(start: StartSystem) -> None:
-    def script(_: Call) -> Steps:
-        yield [
-            Step("WaitForSignal", "one", opts={"signal": "s", "timeout": "1h"}),
-            Step("WaitForSignal", "two", opts={"signal": "s", "timeout": "1h"}),
-            Step("Sleep", "nap", name="1h"),
-        ]
+    def script(call: Call) -> Steps:
+        last = call.event["data"]["last"]
+        yield [Step("WaitForSignal", name, opts={"signal": name, "timeout": "1h"}) for name in ("own", last)]
 
     async with start(Fn("f", script, ON_X), clock=VirtualClock()) as system:
-        status, _ = await system.outcome(await system.send("test/x"))
+        first = await system.send("test/x", {"last": "s"})
+        await system.idle()
+        (run,) = await system.runs(first)
+        await system.http.post("/v1/signals", json={"signal": "own"})
+        status, _ = await system.outcome(await system.send("test/x", {"last": "s"}))
+        assert 404 == (await system.http.post("/v1/signals", json={"signal": "own"})).status_code
+        await system.executor.cancel(run["run_id"])
 
         assert "Failed" == status
         assert await system.executor.read(lambda tables: tables.queue.next_due()) is None
@@ -165,3 +168,40 @@ async def test_a_body_that_is_no_signal_is_refused(start: StartSystem, body: byt
 
         assert 400 == answer.status_code
         assert "signal" in answer.json()["error"]
+
+
+def in_parallel(call: Call) -> Steps:
+    timeouts = {"one": "1h", "two": "2h", "three": "3h"}
+    conflict = call.event["data"].get("conflict", "fail")
+    waits = [
+        Step("WaitForSignal", name, opts={"signal": "s", "timeout": timeout, "conflict": conflict})
+        for name, timeout in timeouts.items()
+    ]
+    return (yield waits)
+
+
+@pytest.mark.parametrize("conflict", ["fail", "replace"])
+async def test_steps_of_one_run_wait_for_one_signal_side_by_side(start: StartSystem, conflict: str) -> None:
+    async with start(Fn("f", in_parallel, ON_X), clock=VirtualClock()) as system:
+        event_id = await system.send("test/x", {"conflict": conflict})
+        await system.idle()
+        await system.advance(3600)
+        answer = await system.http.post("/v1/signals", json={"signal": "s", "data": 1})
+        received = {"signal": "s", "data": 1}
+
+        assert 200 == answer.status_code
+        assert ("Completed", [None, received, received]) == await system.outcome(event_id)
+        assert 404 == (await system.http.post("/v1/signals", json={"signal": "s"})).status_code
+
+
+async def test_a_run_that_takes_a_signal_takes_it_from_all_steps_of_the_other_run(start: StartSystem) -> None:
+    async with start(Fn("f", in_parallel, ON_X), clock=VirtualClock()) as system:
+        first = await system.send("test/x")
+        await system.idle()
+        second = await system.send("test/x", {"conflict": "replace"})
+        await system.idle()
+        await system.http.post("/v1/signals", json={"signal": "s", "data": 2})
+
+        assert [2, 2, 2] == [one["data"] for one in (await system.outcome(second))[1]]
+        await system.advance(3 * 3600)
+        assert ("Completed", [None, None, None]) == await system.outcome(first)

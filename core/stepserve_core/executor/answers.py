@@ -10,6 +10,7 @@ import msgspec
 from stepserve_core import _protocol
 from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import fragments, limits
+from stepserve_core.executor.addresses import show_url
 from stepserve_core.executor.failures import Failure, read_error_body
 
 KNOWN_OPCODES = (
@@ -79,13 +80,16 @@ class Op(msgspec.Struct, rename="camel"):
     def detail(self) -> bytes | None:
         """Return what the timeline shows of `opts`: the kind of the step and its input, without keys and headers.
 
-        The input of a request that the executor makes is its body.
+        The input of a request that the executor makes is its body. Of a URL it shows no credentials.
         """
         if not self.opts:
             return None
         shown: dict[str, bytes] = {
-            key: bytes(self.opts[key]) for key in ("type", "input", "url", "method") if key in self.opts
+            key: bytes(self.opts[key]) for key in ("type", "input", "method") if key in self.opts
         }
+        url = self.option("url")
+        if isinstance(url, str):
+            shown["url"] = msgspec.json.encode(show_url(url))
         if "body" in self.opts and self.op in ("AIGateway", "Gateway"):
             shown["input"] = b"[%s]" % bytes(self.opts["body"])
         return canonicalize(fragments.join_object(shown)) if shown else None

@@ -17,6 +17,7 @@ import msgspec
 import yarl
 
 from stepserve_core.executor import limits
+from stepserve_core.executor.addresses import show_url
 from stepserve_core.executor.gateway_policy import DestinationRefusedError, GatewayPolicy, GatewayRefusedError
 from stepserve_core.executor.transport import REDIRECTS, TransportError, read_body, within
 
@@ -85,10 +86,10 @@ class GatewayTransport:
         try:
             return await within(self._timeout, self._follow(request))
         except asyncio.TimeoutError:
-            message = f"{_shown(request.url)} did not answer within {self._timeout:g} s"
+            message = f"{show_url(request.url)} did not answer within {self._timeout:g} s"
             raise TransportError("request_duration_too_long", message) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TransportError("http_unreachable", f"{_shown(request.url)} cannot be reached: {error}") from None
+            raise TransportError("http_unreachable", f"{show_url(request.url)} cannot be reached: {error}") from None
 
     async def _follow(self, request: GatewayRequest) -> GatewayReply:
         for _ in range(limits.GATEWAY_REDIRECTS + 1):
@@ -97,7 +98,7 @@ class GatewayTransport:
             if reply.status not in REDIRECTS or not location:
                 return reply
             request = redirected(request, reply.status, location)
-        message = f"{_shown(request.url)} redirects more than {limits.GATEWAY_REDIRECTS} times"
+        message = f"{show_url(request.url)} redirects more than {limits.GATEWAY_REDIRECTS} times"
         raise TooManyRedirectsError(message)
 
     async def _send_once(self, request: GatewayRequest) -> GatewayReply:
@@ -130,7 +131,7 @@ class GatewayTransport:
         ) as response:
             body = await read_body(response, limits.GATEWAY_BODY)
         if len(body) > limits.GATEWAY_BODY:
-            raise ReplyTooLargeError(f"the reply of {_shown(str(target))} is larger than {limits.GATEWAY_BODY} bytes")
+            raise ReplyTooLargeError(f"the reply of {show_url(str(target))} is larger than {limits.GATEWAY_BODY} bytes")
         return GatewayReply(str(target), response.status, _join_headers(response), body)
 
     async def close(self) -> None:
@@ -180,18 +181,10 @@ def _read_url(text: str) -> yarl.URL:
     try:
         url = yarl.URL(text)
     except ValueError as error:
-        raise DestinationRefusedError(f"{_shown(text)!r} is not a URL: {error}") from None
+        raise DestinationRefusedError(f"{show_url(text)!r} is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise DestinationRefusedError(f"{_shown(text)!r} is not an http or https URL")
+        raise DestinationRefusedError(f"{show_url(text)!r} is not an http or https URL")
     return url
-
-
-def _shown(url: str) -> str:
-    """Return a URL for messages, which are stored and shown: without query and credentials, where keys may stand."""
-    place = url.partition("#")[0].partition("?")[0]
-    scheme, separator, rest = place.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _literal(host: str) -> list[str]:

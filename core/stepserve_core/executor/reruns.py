@@ -5,6 +5,7 @@ Runs inside a transaction.
 
 from __future__ import annotations
 
+from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import ids
 from stepserve_core.executor.schedule import Cause, start_run
 from stepserve_core.executor.scope import Scope
@@ -22,6 +23,21 @@ class RerunRefusedError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def read_arguments(text: bytes) -> bytes:
+    """Return the arguments of a step, given as the text of a JSON array, in canonical form.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    try:
+        given = canonicalize(text)
+    except RecursionError:
+        raise ValueError("input is nested too deeply") from None
+    if given[:1] != b"[":
+        raise ValueError("input must be an array: the arguments of the step")
+    return given
 
 
 def rerun(scope: Scope, run_id: str, from_step: str | None, given: bytes | None) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from stepserve_core.executor import fragments, ids
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, require_key
+from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 from stepserve_core.executor.claims import edited_memo
 from stepserve_core.executor.endings import trigger_bodies
@@ -109,9 +110,9 @@ async def cancel_run_silently(request: Request) -> Response:
     return Response(status_code=204)
 
 
+@endpoint
 async def get_trace(request: Request) -> Response:
     """`GET /v2/runs/{id}/trace`: the run with its steps and attempts."""
-    require_key(request)
     run_id = _run_id(request)
 
     def unit(tables: Tables) -> tuple[RunRow | None, dict[str, Any]]:
@@ -122,10 +123,10 @@ async def get_trace(request: Request) -> Response:
 
     run, parts = await executor_of(request).read(unit)
     if run is None:
-        raise HttpError(404, "Run not found")
+        raise ApiError(404, "not_found", f"there is no run {run_id}")
     function = executor_of(request).registry.get(run.function_id)
     slug = function.slug if function is not None else run.function_id
-    return envelope(request, {"run": _run_object(run), "function": slug, **parts})
+    return answer(request, {"run": _run_object(run), "function": slug, **parts})
 
 
 def _defer_object(defer: Defer) -> dict[str, Any]:

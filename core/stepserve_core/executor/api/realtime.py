@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -153,6 +153,17 @@ async def _publish_stream(request: Request, channel: str, topics: list[str]) -> 
     stream_id = ids.new_id(executor_of(request).clock.now())
     for topic in topics:
         _send(request, channel, topic, "datastream-start", msgspec.json.encode(stream_id))
+    try:
+        await _pass_on(request, channel, topics, stream_id)
+    except ClientDisconnect:
+        raise HttpError(400, "the request was cut off") from None
+    finally:
+        # Whoever listens must learn that nothing comes any more, also where the publisher hung up.
+        for topic in topics:
+            _send(request, channel, topic, "datastream-end", msgspec.json.encode(stream_id))
+
+
+async def _pass_on(request: Request, channel: str, topics: list[str], stream_id: str) -> None:
     count = 0
     async for piece in request.stream():
         for start in range(0, len(piece), _CHUNK):
@@ -162,8 +173,6 @@ async def _publish_stream(request: Request, channel: str, topics: list[str]) -> 
             text = piece[start : start + _CHUNK].decode(errors="replace")
             for topic in topics:
                 _send(request, channel, topic, "chunk", msgspec.json.encode(text), stream_id=stream_id)
-    for topic in topics:
-        _send(request, channel, topic, "datastream-end", msgspec.json.encode(stream_id))
 
 
 def _send(request: Request, channel: str, topic: str, kind: str, data: bytes, **fields: str) -> None:

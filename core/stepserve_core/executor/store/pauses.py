@@ -90,6 +90,13 @@ class Pauses:
         row = self._execute(f"SELECT {_COLUMNS} FROM pauses WHERE correlation_id = ?", (correlation_id,)).fetchone()
         return None if row is None else Pause(*row)
 
+    def of_correlations(self, begin: str, end: str) -> list[Pause]:
+        """Return the pauses whose correlation id lies between `begin` (included) and `end`."""
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM pauses WHERE correlation_id >= ? AND correlation_id < ?", (begin, end)
+        )
+        return [Pause(*row) for row in rows]
+
     def drop_correlation(self, run_id: str, step_hash: str) -> None:
         """Leave nothing to a pause but its timeout."""
         self._execute("UPDATE pauses SET correlation_id = NULL WHERE run_id = ? AND hash = ?", (run_id, step_hash))

@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stepserve_core.executor import limits
+from stepserve_core.executor.api.graphql.costs import find_aliases
 from stepserve_core.executor.api.graphql.mutations import Mutations
 from stepserve_core.executor.api.graphql.queries import Queries
 from stepserve_core.executor.api.graphql.schema import TYPES
@@ -83,7 +84,7 @@ def _read(query: str) -> tuple[DocumentNode | None, list[GraphQLError]]:
     """Return the document, and what is wrong with it."""
     try:
         document = parse(query, max_tokens=MAX_TOKENS)
-        return document, validate(_schema(), document) or _too_deep(document)
+        return document, validate(_schema(), document) or _too_deep(document) or find_aliases(document)
     except GraphQLError as error:
         return None, [error]
     except RecursionError:

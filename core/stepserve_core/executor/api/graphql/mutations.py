@@ -9,6 +9,8 @@ import msgspec
 from stepserve_core.errors import FunctionNotFoundError
 from stepserve_core.executor import ids
 from stepserve_core.executor.api.graphql.views import View, Views
+from stepserve_core.executor.endings import CANCELLED
+from stepserve_core.executor.reruns import read_arguments
 
 if TYPE_CHECKING:
     from stepserve_core.executor.apps import AppSync
@@ -25,9 +27,21 @@ class Mutations:
 
     async def createApp(self, _info: object, input: dict[str, str]) -> View:  # noqa: A002, N802 - as in GraphQL
         """Sync the app at a URL and return it; one that cannot be reached is kept, and tried again."""
+        return await self._sync_app(input["url"])
+
+    async def updateApp(self, _info: object, input: dict[str, str]) -> View:  # noqa: A002, N802 - as in GraphQL
+        """Sync an app from another URL and return it. Where it registers itself from there, it keeps its functions."""
+        known = await self._executor.read(lambda tables: tables.apps.get(input["id"]))
+        if known is None:
+            raise ValueError(f"there is no app {input['id'][:40]}")
+        if not known.name:
+            await self._executor.store.write(lambda tables: tables.apps.remove_placeholder(known.url))
+        return await self._sync_app(input["url"])
+
+    async def _sync_app(self, wanted: str) -> View:
         if self._sync is None:
             raise ValueError("this executor does not sync apps by URL")
-        url = input["url"] if "://" in input["url"] else f"http://{input['url']}"
+        url = wanted if "://" in wanted else f"http://{wanted}"
         await self._sync.sync(url)
         (app, *_) = await self._executor.read(lambda tables: tables.apps.of_url(url)) or (None,)
         if app is None:
@@ -63,6 +77,19 @@ class Mutations:
         run = await self._executor.read(lambda tables: tables.runs.get(runID))
         if run is None:
             raise ValueError(f"run not found: {runID[:40]}")
-        if not cancelled:
-            raise ValueError(f"the run has ended already, with the status {run.status}")
+        if not cancelled and run.status != CANCELLED:
+            raise ValueError(f"cannot cancel an ended run: it has the status {run.status}")
         return self._views.function_run(run)
+
+    async def rerun(
+        self,
+        _info: object,
+        runID: str,  # noqa: N803 - as in GraphQL
+        fromStep: dict[str, Any] | None = None,  # noqa: N803 - as in GraphQL
+    ) -> str:
+        """Start a run once more, perhaps from a step and with other arguments for it; return the id of the new run."""
+        given, step = None, None
+        if fromStep is not None:
+            step, text = fromStep["stepID"], fromStep.get("input")
+            given = None if not text else read_arguments(text.encode())
+        return await self._executor.rerun(runID, step, given)

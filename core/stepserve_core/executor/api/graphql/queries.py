@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stepserve_core.executor import ids
+from stepserve_core.executor.api.graphql.costs import COUNT, PAGE, Once
 from stepserve_core.executor.api.graphql.trace import output_of, read_output_id
 from stepserve_core.executor.api.graphql.views import View, Views
 from stepserve_core.executor.moments import parse_date
@@ -34,6 +35,7 @@ class Queries:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._views = Views(executor)
+        self._counts: Once[RunFilter, int] = Once()
 
     async def apps(self, _info: object) -> list[View]:
         """Return every app."""
@@ -74,6 +76,7 @@ class Queries:
         after: str | None = None,
     ) -> View:
         """Return events, the newest first."""
+        self._views.costs.spend(PAGE)
         limit = min(max(first, 1), _LARGEST_EVENTS_PAGE)
         begin = ids.first_id(parse_date(filter["from"]))
         until = filter.get("until")
@@ -100,6 +103,7 @@ class Queries:
     ) -> View:
         """Return a page of runs."""
         del preview
+        self._views.costs.spend(PAGE)
         limit = first if 1 <= first <= LARGEST_PAGE else DEFAULT_PAGE
         wanted = self._filter(filter, orderBy)
         search = RunSearch(filter.get("query") or "")
@@ -108,10 +112,16 @@ class Queries:
         return {
             "edges": edges,
             "pageInfo": _page_info(edges, None if page.next is None else write_cursor(page.next)),
-            "totalCount": lambda _info, preview=None: self._executor.read(
-                lambda tables: tables.run_pages.count(wanted)
-            ),
+            "totalCount": lambda _info, preview=None: self._count(wanted),
         }
+
+    async def _count(self, wanted: RunFilter) -> int:
+        """Count what a filter finds, once for each filter of a request."""
+        return await self._counts.get(wanted, lambda: self._read_count(wanted))
+
+    async def _read_count(self, wanted: RunFilter) -> int:
+        self._views.costs.spend(COUNT)
+        return await self._executor.read(lambda tables: tables.run_pages.count(wanted))
 
     async def run(self, _info: object, runID: str) -> View:  # noqa: N803 - as in GraphQL
         """Return a run."""
@@ -130,6 +140,7 @@ class Queries:
         ref = read_output_id(outputID)
         run = await self._run(ref.run_id)
         steps = await self._executor.read(lambda tables: tables.steps.rows(run.id))
+        self._views.costs.spend(len(steps))
         output = output_of(run, steps, ref)
         if output is None:
             raise ValueError("no output found")

@@ -7,6 +7,7 @@ scalar Time
 scalar ULID
 scalar UUID
 scalar Map
+scalar Bytes
 
 enum FunctionRunStatus { CANCELLED COMPLETED FAILED QUEUED RUNNING SKIPPED }
 enum RunTraceSpanStatus { CANCELLED COMPLETED FAILED QUEUED RUNNING WAITING SKIPPED }
@@ -87,6 +88,8 @@ input RunsFilterV2 {
 }
 input RunsV2OrderBy { field: RunsOrderByField! direction: RunsOrderByDirection! }
 input CreateAppInput { url: String! }
+input UpdateAppInput { id: String! url: String! }
+input RerunFromStepInput { stepID: String! input: Bytes }
 
 type Query {
   apps: [App!]!
@@ -106,9 +109,11 @@ type Query {
 }
 type Mutation {
   createApp(input: CreateAppInput!): App!
+  updateApp(input: UpdateAppInput!): App!
   deleteApp(id: String!): String!
   deleteAppByName(name: String!): Boolean!
   invokeFunction(data: Map, functionSlug: String!, user: Map): Boolean
   cancelRun(runID: ULID!): FunctionRun!
+  rerun(runID: ULID!, fromStep: RerunFromStepInput): ULID!
 }
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepserve_core.executor import limits
+from stepserve_core.executor.api.graphql.costs import Costs, Once
 from stepserve_core.executor.api.graphql.trace import trace_of
 from stepserve_core.executor.calls import ENVIRONMENT_ID
 from stepserve_core.executor.events import Event
@@ -22,25 +23,20 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 _SCOPES = {"account": "ACCOUNT", "env": "ENVIRONMENT", "fn": "FUNCTION", None: "FUNCTION"}
 
-MOST_OBJECTS = 10_000
-"""Apps, functions, events and runs in one answer. Each list inside a list multiplies them, within any depth."""
-
 
 class Views:
     """Views of one request."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._made = 0
-
-    def _count_object(self) -> None:
-        self._made += 1
-        if self._made > MOST_OBJECTS:
-            raise ValueError(f"the query asks for more than {MOST_OBJECTS} objects")
+        self.costs = Costs()
+        # What one request asks for under several names, or from several places, is looked up once.
+        self._runs: Once[str, list[RunRow]] = Once()
+        self._traces: Once[tuple[str, bool], View] = Once()
 
     def app(self, app: App) -> View:
         """Return an app."""
-        self._count_object()
+        self.costs.spend()
         functions = [one for one in self._executor.registry.active() if one.app_id == app.id]
         language, _, version = app.sdk.partition(":")
         return {
@@ -61,7 +57,7 @@ class Views:
 
     def function(self, function: Function) -> View:
         """Return a function."""
-        self._count_object()
+        self.costs.spend()
         config = function.config
         return {
             "id": function.id,
@@ -93,7 +89,7 @@ class Views:
 
     def event(self, event: Event) -> View:
         """Return an event with its runs, in the older form."""
-        self._count_object()
+        self.costs.spend()
         return {
             "id": event.internal_id,
             "externalID": event.id,
@@ -108,7 +104,7 @@ class Views:
 
     def event_v2(self, event: Event) -> View:
         """Return an event with its runs."""
-        self._count_object()
+        self.costs.spend()
         return {
             "envID": ENVIRONMENT_ID,
             "id": event.internal_id,
@@ -122,7 +118,7 @@ class Views:
 
     def function_run(self, run: RunRow) -> View:
         """Return a run in the older form."""
-        self._count_object()
+        self.costs.spend()
         return {
             "id": run.id,
             "functionID": run.function_id,
@@ -139,7 +135,7 @@ class Views:
 
     def run(self, run: RunRow) -> View:
         """Return a run."""
-        self._count_object()
+        self.costs.spend()
         function = self._executor.registry.get(run.function_id)
         return {
             "id": run.id,
@@ -165,9 +161,13 @@ class Views:
 
     async def trace(self, run: RunRow, *, folded: bool) -> View:
         """Return the tree of a run's steps."""
+        return await self._traces.get((run.id, folded), lambda: self._read_trace(run, folded=folded))
+
+    async def _read_trace(self, run: RunRow, *, folded: bool) -> View:
         steps, attempts = await self._executor.read(
             lambda tables: (tables.steps.rows(run.id), tables.steps.attempts(run.id))
         )
+        self.costs.spend(len(steps) + len(attempts))
         return trace_of(run, steps, attempts, folded=folded)
 
     async def trigger(self, run: RunRow) -> View:
@@ -184,12 +184,19 @@ class Views:
         }
 
     async def _runs_of(self, event_id: str, view: Any) -> list[View]:
-        runs = await self._executor.read(lambda tables: tables.runs.of_event(event_id))
-        return [view(run) for run in runs]
+        return [view(run) for run in await self._rows_of(event_id)]
 
     async def _count(self, event_id: str, *, ended: bool | None) -> int:
-        runs = await self._executor.read(lambda tables: tables.runs.of_event(event_id))
+        runs = await self._rows_of(event_id)
         return sum(1 for run in runs if ended is None or (run.ended_at is not None) is ended)
+
+    async def _rows_of(self, event_id: str) -> list[RunRow]:
+        return await self._runs.get(event_id, lambda: self._read_rows(event_id))
+
+    async def _read_rows(self, event_id: str) -> list[RunRow]:
+        rows = await self._executor.read(lambda tables: tables.runs.of_event(event_id))
+        self.costs.spend(len(rows))
+        return rows
 
     async def _event_of(self, run: RunRow) -> View | None:
         event = await self._executor.read(lambda tables: tables.events.get(run.event_id))

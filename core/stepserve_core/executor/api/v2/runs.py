@@ -8,13 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import ids, limits
 from stepserve_core.executor.api.http import executor_of, read_body
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_flag, read_limit, read_moment
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.registry import Registry
-from stepserve_core.executor.reruns import RerunRefusedError
+from stepserve_core.executor.reruns import RerunRefusedError, read_arguments
 from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
     STATUS_NAMES,
@@ -88,11 +87,9 @@ async def rerun(request: Request) -> Response:
     body = await read_body(request, limits.STEP_OUTPUT)
     try:
         wanted = msgspec.json.decode(body.strip() or b"{}", type=_Rerun).from_step
-        given = None if wanted is None or not wanted.input else canonicalize(bytes(wanted.input))
+        given = None if wanted is None or not wanted.input else read_arguments(bytes(wanted.input))
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "invalid_request", f"the body cannot be read: {error}") from None
-    if given is not None and given[:1] != b"[":
-        raise ApiError(400, "invalid_request", "input must be an array: the arguments of the step")
     run, step = await _run(request), None if wanted is None else wanted.step_id
     try:
         return answer(request, {"runId": await executor_of(request).rerun(run.id, step, given)})
