@@ -13,6 +13,7 @@ from stepserve_core._converter import Converter
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event, event_from
 from stepserve_core._found import Ask
+from stepserve_core._in_process import now
 from stepserve_core._opcodes import Opcode
 from stepserve_core._outputs import converter_of, converter_of_function, reader
 from stepserve_core._realtime import Topic, ask_publish
@@ -72,7 +73,7 @@ class Asks:
     def sleep(self, duration: Duration) -> Ask:
         """Ask to be called again after `duration`."""
         delta = datetime.timedelta(milliseconds=_durations.to_milliseconds(duration))
-        return self.sleep_until(datetime.datetime.now(datetime.timezone.utc) + delta)
+        return self.sleep_until(datetime.datetime.fromtimestamp(now(), datetime.timezone.utc) + delta)
 
     def wait_for_event(self, event: str | EventType[Any], if_exp: str | None, timeout: Duration) -> Ask:
         """Ask to be called again when an event comes, or after `timeout`."""

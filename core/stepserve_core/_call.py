@@ -18,10 +18,11 @@ from stepserve_core._context import Context, ContextSync
 from stepserve_core._converter import Converter
 from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
-from stepserve_core._engine import Run, executing_step
+from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
+from stepserve_core._in_process import serving
 from stepserve_core._interrupts import Abort, Interrupt
-from stepserve_core._logger import ReplayLogger
+from stepserve_core._logger import ReplayLogger, fields_of_call
 from stepserve_core._memos import read_memo
 from stepserve_core._middleware import (
     CallInfo,
@@ -33,7 +34,7 @@ from stepserve_core._middleware import (
 )
 from stepserve_core._opcodes import Op, Opcode
 from stepserve_core._outputs import converter_of_function
-from stepserve_core._protocol import Call, CallContext, Request
+from stepserve_core._protocol import Call, Request
 from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET, encode_output
 from stepserve_core._state import Events, fetch_state
@@ -72,7 +73,7 @@ class ServedCall:
         self._runtime = runtime
         self._keep_outcome = keep_outcome
         self._middleware: MiddlewareManager | None = None
-        self._logger = ReplayLogger(client.logger, partial(_describe, client.app_id, function_id, call.ctx))
+        self._logger = ReplayLogger(client.logger, partial(fields_of_call, client.app_id, function_id, call.ctx))
         self._renderer = Renderer(client, function, call.ctx)
         self._timing: list[str] = []
         self.returned: object = UNSET
@@ -80,6 +81,8 @@ class ServedCall:
         self.outcome = Outcome()
         """How it ended, after middleware; forgotten with the answer, unless it is to be kept."""
         self._defers: Defers | None = None
+        server = serving.get()
+        self._substitutes = None if server is None else server.substitutes
 
     async def answer(self) -> Answer:
         """Serve the call."""
@@ -227,7 +230,7 @@ class ServedCall:
             plan_only=ctx.disable_immediate_execution,
             last_attempt=self._is_last_attempt(),
             on_new_code=self._new_code,
-            call_step=self._call_step if self._middleware is not None else None,
+            call_step=None if self._middleware is None and self._substitutes is None else self._call_step,
         )
         run.open_defers = self._open_defers
         if checker is not None and isinstance(run, CheckedRun):
@@ -240,13 +243,17 @@ class ServedCall:
         return self._defers
 
     async def _call_step(self, found: Found) -> object:
-        assert self._middleware is not None
-        assert found.ask.handler is not None
+        handler = found.ask.handler
+        assert handler is not None
+        if self._substitutes is not None:
+            handler = self._substitutes.substitute(self._function_id, self._call.ctx.run_id, found) or handler
+        if self._middleware is None:
+            return await self._runtime.call(handler, *found.ask.args)
         step = TransformOutputStepInfo(found.step_id, found.ask.opcode, found.ask.opts)
         entered = Entered()
         try:
             self._middleware.enter(entered, "around_step", step)
-            output = await self._runtime.call(found.ask.handler, *found.ask.args)
+            output = await self._runtime.call(handler, *found.ask.args)
         except BaseException as error:
             entered.leave(error)
             raise
@@ -327,18 +334,6 @@ class ServedCall:
             op.op = (Opcode.STEP_FAILED if self._is_last_attempt() else Opcode.STEP_ERROR).value
         elif not failed and op.op in (Opcode.STEP_ERROR.value, Opcode.STEP_FAILED.value):
             op.op = Opcode.STEP_RUN.value
-
-
-def _describe(app_id: str, function_id: str, ctx: CallContext) -> dict[str, object]:
-    """Return the fields that every line of the function's logger carries."""
-    fields: dict[str, object] = {
-        "app_id": app_id,
-        "function_id": function_id,
-        "run_id": ctx.run_id,
-        "attempt": ctx.attempt,
-    }
-    step = executing_step()
-    return fields if step is None else {**fields, "step_id": step.step_id}
 
 
 def _step_info(report: Report) -> TransformOutputStepInfo:

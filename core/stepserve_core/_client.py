@@ -27,6 +27,7 @@ from stepserve_core._durations import Duration
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
 from stepserve_core._function import Function, FunctionOptions, Handler
+from stepserve_core._in_process import InProcessServer
 from stepserve_core._middleware import MiddlewareManager, UninitializedMiddleware
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._send import EventSender
@@ -95,6 +96,8 @@ class Inngest(ServerCalls):
         )
         self.is_production = self.settings.mode == "cloud"
         self.checker = make_checker(self)
+        self.servers: list[InProcessServer] = []
+        """Servers in this process that run its functions; the last one takes its requests."""
         self._warn_about_branch_key()
 
     def _warn_about_branch_key(self) -> None:

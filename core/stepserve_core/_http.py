@@ -7,8 +7,10 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from stepserve_core._http_log import hide_keys
+from stepserve_core._in_process import server_of
 from stepserve_core._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
+
+    from stepserve_core._client import Inngest
 
 
 class HTTPResponse(NamedTuple):
@@ -99,6 +103,29 @@ class _Clients:
         for loop in list(self._by_loop):  # a copy: other threads may add theirs
             if loop.is_closed():
                 self._by_loop.pop(loop, None)
+
+
+async def ask(
+    client: Inngest,
+    runtime: Runtime,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    timeout: float,
+) -> HTTPResponse:
+    """Send a request of `client` to its server: in this process if it is here, otherwise as `send` does.
+
+    Raises:
+        HTTPFailedError: no response came back.
+    """
+    server = server_of(client)
+    if server is None:
+        return await send(runtime, method, url, headers=headers, body=body, timeout=timeout)
+    parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return await server.answer(runtime, method, target, headers, body or b"")
 
 
 async def send(

@@ -7,7 +7,11 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from stepserve_core._engine import executing_step
+
 if TYPE_CHECKING:
+    from stepserve_core._protocol import CallContext
+
     Adapter = logging.LoggerAdapter[logging.Logger]
 else:
     Adapter = logging.LoggerAdapter
@@ -88,3 +92,15 @@ def _log_method(logger: Any, name: str, fields: Fields) -> Any:
 
 def _drop(*args: object, **kwargs: object) -> None:
     del args, kwargs
+
+
+def fields_of_call(app_id: str, function_id: str, ctx: CallContext) -> dict[str, object]:
+    """Return the fields that every line of the function's logger carries."""
+    fields: dict[str, object] = {
+        "app_id": app_id,
+        "function_id": function_id,
+        "run_id": ctx.run_id,
+        "attempt": ctx.attempt,
+    }
+    step = executing_step()
+    return fields if step is None else {**fields, "step_id": step.step_id}

@@ -176,7 +176,7 @@ async def send_authenticated(
 
     async def attempt(token: str | None) -> _http.HTTPResponse:
         authorized = headers if token is None else {**headers, "authorization": f"Bearer {token}"}
-        return await _http.send(runtime, method, url, headers=authorized, body=body, timeout=timeout)
+        return await _http.ask(client, runtime, method, url, headers=authorized, body=body, timeout=timeout)
 
     response = await attempt(first)
     for token in others:

@@ -13,6 +13,7 @@ import msgspec
 
 from stepserve_core import _http, _protocol
 from stepserve_core._event import Event
+from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
 from stepserve_core._runtime import Runtime, run_in_colour
 from stepserve_core._serialize import encode_output, encode_wire
@@ -73,7 +74,8 @@ class EventSender:
         if not events:
             return []
         url = self._url()
-        body = encode_events(events)
+        server = server_of(self._client)
+        body = encode_events(events, None if server is None else server.now())
         headers = {**self._client.headers, _protocol.EVENT_ID_SEED: make_seed()}
         return read_reply(*await self._post(url, body, headers))
 
@@ -84,8 +86,9 @@ class EventSender:
                 jitter = os.urandom(1)[0] / 2550  # up to a tenth of a second
                 await self._runtime.sleep(0.1 * 2 ** (attempt - 1) + jitter)
             try:
-                response = await _http.send(
-                    self._runtime, "POST", url, headers=headers, body=body, timeout=self._client.request_timeout
+                timeout = self._client.request_timeout
+                response = await _http.ask(
+                    self._client, self._runtime, "POST", url, headers=headers, body=body, timeout=timeout
                 )
             except _http.HTTPFailedError as error:
                 failure = str(error)
@@ -98,7 +101,7 @@ class EventSender:
     def _url(self) -> str:
         key = self._client.event_key
         if key is None:
-            if self._client.is_production:
+            if self._client.is_production and server_of(self._client) is None:
                 raise EventKeyUnspecifiedError(
                     "production mode needs an event key to send events: set the environment variable"
                     " INNGEST_EVENT_KEY or pass Inngest(event_key=…)"
@@ -115,8 +118,8 @@ def _as_list(events: object) -> list[Event]:
     raise EventInvalidError(f"send takes an Event or a list of them, not {type(events).__name__}")
 
 
-def encode_events(events: Sequence[Event[Any]]) -> bytes:
-    """Return the body for `events` (8.1).
+def encode_events(events: Sequence[Event[Any]], moment: float | None = None) -> bytes:
+    """Return the body for `events` (8.1), which happen at `moment`, in Unix seconds, where they do not say.
 
     Raises:
         EventInvalidError: one of them is not an event, or holds what JSON cannot carry; the message says where.
@@ -125,7 +128,7 @@ def encode_events(events: Sequence[Event[Any]]) -> bytes:
         raise EventInvalidError(
             f"at most {MAX_EVENTS} events can be sent at once, not {len(events)}; send them in parts"
         )
-    now = int(time.time() * 1000)
+    now = int((time.time() if moment is None else moment) * 1000)
     return encode_wire([_wire(index, event, now) for index, event in enumerate(events)])
 
 

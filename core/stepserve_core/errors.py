@@ -48,6 +48,7 @@ import traceback as _traceback
 from collections.abc import Sequence
 
 from stepserve_core._error_code import ErrorCode
+from stepserve_core._in_process import now as _now
 
 
 class Error(Exception):
@@ -326,7 +327,7 @@ class RetryAfterError(Error):
     ) -> None:
         super().__init__(message)
         if not isinstance(retry_after, _datetime.datetime):
-            retry_after = _local_after(retry_after, _datetime.datetime.now(_datetime.timezone.utc))
+            retry_after = _local_after(retry_after, _datetime.datetime.fromtimestamp(_now(), _datetime.timezone.utc))
         self.retry_after = retry_after
         self.quiet = quiet
 

@@ -19,6 +19,7 @@ from stepserve_core._admission import Admission, Work
 from stepserve_core._answer import Answer
 from stepserve_core._client import Inngest
 from stepserve_core._function import Function
+from stepserve_core._in_process import serving
 from stepserve_core._protocol import Request, Response
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync, start_task, threads
 from stepserve_core._serialize import encode_wire
@@ -83,6 +84,7 @@ class Handler:
         functions: what it serves.
         framework: the framework's name on the wire.
         around: contexts around every call of a function, for adapters.
+        in_process: requests come from this process and from nowhere else, so that no key is needed to trust them.
         enable_unauthed_sync: whether unsigned sync requests are served in production; else
             INNGEST_ENABLE_UNAUTHED_SYNC, else True. They make the app register itself and tell the sender nothing.
         public_path: the path to report, where a proxy changes it.
@@ -103,18 +105,21 @@ class Handler:
         *,
         framework: str,
         around: Around | None = None,
+        in_process: bool = False,
         enable_unauthed_sync: bool | None = None,
         public_path: str | None = None,
         serve_origin: str | None = None,
         serve_path: str | None = None,
         streaming: Streaming | None = None,
     ) -> None:
-        client.settings.require_signing_key()
+        if not in_process:
+            client.settings.require_signing_key()
         self._client = client
         self._admission = Admission(
             client,
             functions,
             framework,
+            in_process=in_process,
             enable_unauthed_sync=enable_unauthed_sync,
             public_path=public_path,
             serve_origin=serve_origin,
@@ -190,10 +195,10 @@ class Handler:
         return self._respond(answer, work.key, started)
 
     async def _afinish(self, work: Work, started: float) -> Response:
-        if work.is_async is False:
+        if work.is_async is False and not _runs_in_place():
             answer = await threads.run(lambda: run_sync(self._serve(work, SyncRuntime())))
         else:
-            answer = await self._serve(work, AsyncRuntime())
+            answer = await self._serve(work, SyncRuntime() if work.is_async is False else AsyncRuntime())
         return self._respond(answer, work.key, started)
 
     async def _serve(self, work: Work, runtime: Runtime) -> Answer:
@@ -234,6 +239,11 @@ def resolve_path(serve_path: str | None) -> str:
     """Return the path at which an adapter mounts the app (1.5)."""
     path = serve_path or os.environ.get("INNGEST_SERVE_PATH") or DEFAULT_PATH
     return path if path.startswith("/") else f"/{path}"
+
+
+def _runs_in_place() -> bool:
+    server = serving.get()
+    return server is not None and server.runs_in_place
 
 
 def _streaming_variable() -> Streaming | None:

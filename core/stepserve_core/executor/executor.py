@@ -8,38 +8,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from stepserve_core._registration import function_configs
 from stepserve_core._serialize import encode_wire
-from stepserve_core.errors import FunctionNotFoundError, SendEventsError
-from stepserve_core.executor import crons, ids
+from stepserve_core.errors import SendEventsError
+from stepserve_core.executor import ids
+from stepserve_core.executor.caller import Caller, Decide
 from stepserve_core.executor.clock import Clock, RealClock
-from stepserve_core.executor.endings import cancel_run
+from stepserve_core.executor.controls import Controls
 from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
-from stepserve_core.executor.flow import bulk_cancelling
-from stepserve_core.executor.flow.pausing import release, set_paused
 from stepserve_core.executor.functions import read_registration
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.gateway_transport import GatewayTransport
-from stepserve_core.executor.loop import Loop, LoopSettings
-from stepserve_core.executor.metadata import Entry, add_metadata
+from stepserve_core.executor.in_process import Embedded, LocalServer
+from stepserve_core.executor.loop import Loop
+from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.realtime.broker import Broker
 from stepserve_core.executor.register import Registered, register_app, remove_app
 from stepserve_core.executor.registry import Registry
-from stepserve_core.executor.reruns import rerun
 from stepserve_core.executor.retention import Retention
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
-from stepserve_core.executor.signals import deliver_signal
-from stepserve_core.executor.store.apps import HOLD, SKIP
-from stepserve_core.executor.store.apps import Function as StoredFunction
-from stepserve_core.executor.store.cancellations import Cancellation
-from stepserve_core.executor.store.metadata import RUN
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
-from stepserve_core.executor.transport import EmbeddedTransport, HttpTransport, Transport
-from stepserve_core.handler import Handler
+from stepserve_core.executor.transport import HttpTransport, Transport
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -51,7 +43,7 @@ GRACE = 5.0
 """Seconds that calls in flight are given when the executor stops."""
 
 
-class Executor:
+class Executor(Controls):
     """Runs durable functions: takes events in, calls apps step by step, keeps everything in one SQLite file.
 
     Use it as an async context manager, or call `start` and `stop`.
@@ -65,6 +57,7 @@ class Executor:
             internet, and without a signing key (development) private and loopback addresses too.
         gateway_timeout: seconds that one of their requests may take.
         retention: seconds after which runs that ended, and events, are deleted; None keeps them.
+        around: returns what carries out items in place of `Caller.decide`, for tests.
     """
 
     def __init__(
@@ -77,6 +70,7 @@ class Executor:
         gateway_allow: Sequence[str] | None = None,
         gateway_timeout: float = GATEWAY_TIMEOUT,
         retention: float | None = None,
+        around: Callable[[Caller], Decide] | None = None,
     ) -> None:
         self.store = store or Store()
         self.clock: Clock = clock or RealClock()
@@ -89,18 +83,17 @@ class Executor:
         self.realtime = Broker(self.settings.signing_key)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._pending: bytes | None = None
+        self._embedded: Embedded | None = None
         if gateway_allow is None:
             gateway_allow = CLOUD_ENTRIES if self.settings.signing_key else DEV_ENTRIES
         self._gateway = GatewayTransport(GatewayPolicy(gateway_allow), timeout=gateway_timeout)
+        caller = Caller(self._transport, self.clock, self.settings, self._gateway, self.realtime)
         self.loop = Loop(
             self.store,
-            self._transport,
+            caller.decide if around is None else around(caller),
             self.clock,
             lambda: self.registry,
             self.settings,
-            self._gateway,
-            self.realtime,
         )
 
     @classmethod
@@ -113,20 +106,32 @@ class Executor:
         clock: Clock | None = None,
         settings: LoopSettings | None = None,
         gateway_allow: Sequence[str] | None = None,
+        around: Callable[[Caller], Decide] | None = None,
     ) -> Executor:
         """Return an executor that runs `functions` in this process, without sockets.
 
-        Calls are signed with the client's key where it has one.
+        While it runs, it is the server of `client`: events, signals and whatever else the client and its steps ask of
+        a server come to it. No keys are needed.
         """
-        functions = list(functions)
-        handler = Handler(client, functions, framework="executor")
         settings = msgspec.structs.replace(settings or LoopSettings(), signing_key=client.signing_key)
-        transport = EmbeddedTransport(handler)
-        executor = cls(store, transport=transport, clock=clock, settings=settings, gateway_allow=gateway_allow)
-        url = "http://embedded/api/inngest"
-        registration = {"appName": client.app_id, "url": url, "functions": function_configs(functions, url)}
-        executor._pending = encode_wire(registration)
+        embedded = Embedded(client, functions)
+        executor = cls(
+            store,
+            transport=embedded.transport,
+            clock=clock,
+            settings=settings,
+            gateway_allow=gateway_allow,
+            around=around,
+        )
+        embedded.server = LocalServer(executor)
+        executor._embedded = embedded
         return executor
+
+    @property
+    def local(self) -> LocalServer:
+        """The server that clients in this process ask, of an executor that was made with `embedded`."""
+        assert self._embedded is not None
+        return self._embedded.server
 
     async def __aenter__(self) -> Executor:
         await self.start()
@@ -137,13 +142,18 @@ class Executor:
 
     async def start(self) -> None:
         """Load what is registered and go on with what is queued."""
-        self.registry = self.registry.replaced(await self.store.read(lambda tables: tables.apps.functions()))
-        if self._pending is not None:
-            await self.register(self._pending)
-        await self.loop.recover()
+        await self.prepare()
         self._task = asyncio.get_running_loop().create_task(self.loop.run())
         if self._retention is not None:
             self._cleaning = asyncio.get_running_loop().create_task(self._retention.run())
+
+    async def prepare(self) -> None:
+        """Do what `start` does, but leave it to the caller to run the loop."""
+        self.registry = self.registry.replaced(await self.store.read(lambda tables: tables.apps.functions()))
+        if self._embedded is not None:
+            await self.register(self._embedded.registration())
+            self._embedded.attach()
+        await self.loop.recover()
 
     async def stop(self, grace: float = GRACE) -> None:
         """Let calls in flight finish for `grace` seconds, give back the others, and close the store."""
@@ -154,6 +164,8 @@ class Executor:
             await self.loop.stop(grace)
             await self._task
             self._task = None
+        if self._embedded is not None:
+            self._embedded.detach()
         await self._transport.close()
         await self._http.close()
         await self._gateway.close()
@@ -221,110 +233,6 @@ class Executor:
                 return False
             self.registry = registry
         return True
-
-    async def cancel(self, run_id: str) -> bool:
-        """Cancel a run. Return False where it has ended or does not exist."""
-        cancelled = await self._write(lambda scope: cancel_run(scope, run_id))
-        self.loop.wake()
-        return cancelled
-
-    async def signal(self, name: str, data: bytes) -> str | None:
-        """Give a signal to the step that waits for it; return the id of its run, None where nobody waits.
-
-        `data` is canonical JSON.
-        """
-        run_id = await self._write(lambda scope: deliver_signal(scope, name, data))
-        self.loop.wake()
-        return run_id
-
-    async def cancel_many(
-        self,
-        function: StoredFunction,
-        started_after: float | None,
-        started_before: float,
-        expression: str | None = None,
-    ) -> Cancellation:
-        """Cancel the runs of a function that were queued between two moments, in Unix seconds.
-
-        `expression` is a condition over the event of each run. The runs are cancelled soon after this returns.
-        """
-        begun = await self._write(
-            lambda scope: bulk_cancelling.begin(scope, function.id, started_after, started_before, expression)
-        )
-        self.loop.wake()
-        return begun
-
-    async def withdraw_cancellation(self, cancellation_id: str) -> bool:
-        """Stop and forget a bulk cancellation. Return False where there is none."""
-        return await self._write(lambda scope: bulk_cancelling.withdraw(scope, cancellation_id))
-
-    async def pause(self, slug: str, *, skip: bool = False) -> None:
-        """Start no runs of a function until it is resumed; runs that have started go on.
-
-        New runs wait in their order, or are recorded as skipped (`skip`).
-
-        Raises:
-            FunctionNotFoundError: there is no such function.
-        """
-        await self._set_paused(slug, SKIP if skip else HOLD)
-
-    async def resume(self, slug: str) -> None:
-        """Let a paused function start its runs.
-
-        Raises:
-            FunctionNotFoundError: there is no such function.
-        """
-        await self._set_paused(slug, None)
-
-    async def _set_paused(self, slug: str, mode: str | None) -> None:
-        async with self._syncing:
-            function = self.registry.find(slug)
-            if function is None:
-                raise FunctionNotFoundError(f"function {slug} not found")
-            found = function
-            self.registry = await self._write(lambda scope: set_paused(scope, found, mode))
-            await self._write(lambda scope: release(scope, found))
-        self.loop.wake()
-
-    async def add_metadata(self, run_id: str, step: str | None, entries: list[Entry]) -> bool:
-        """Add metadata to a run, or to its step of this hash or name. Return False where there is none.
-
-        Raises:
-            MetadataInvalidError: it would be too much.
-        """
-
-        def unit(scope: Scope) -> bool:
-            if scope.tables.runs.get(run_id) is None:
-                return False
-            hashes = {RUN} if step is None else scope.tables.steps.named(run_id, step)
-            for step_hash in hashes:
-                add_metadata(scope, run_id, step_hash, entries)
-            return bool(hashes)
-
-        return await self._write(unit)
-
-    async def rerun(self, run_id: str, from_step: str | None = None, given: bytes | None = None) -> str:
-        """Start a run once more, perhaps from a step and with other arguments for it; return the id of the new run.
-
-        Raises:
-            RerunRefusedError: see `rerun`.
-        """
-        new_id = await self._write(lambda scope: rerun(scope, run_id, from_step, given))
-        self.loop.wake()
-        return new_id
-
-    async def tick(self, slug: str) -> int:
-        """Let the pending ticks of a function's schedules fire now; return how many there are.
-
-        Raises:
-            FunctionNotFoundError: there is no such function.
-        """
-        function = self.registry.find(slug)
-        if function is None:
-            raise FunctionNotFoundError(f"function {slug} not found")
-        count = await self._write(lambda scope: crons.bring_forward(scope, function))
-        self.loop.wake()
-        return count
 
     async def read(self, unit: Unit[T]) -> T:
         """Look something up in the store."""

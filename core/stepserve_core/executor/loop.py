@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import sqlite3
+import threading
 from collections.abc import Callable
 
-import msgspec
-
-from stepserve_core.executor import gateway, ids
-from stepserve_core.executor.answers import Answer, read_answer
 from stepserve_core.executor.apply import apply
-from stepserve_core.executor.calls import build_call
+from stepserve_core.executor.caller import Decide
 from stepserve_core.executor.claims import Claim, Claims, claim
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision
-from stepserve_core.executor.failures import Failure
-from stepserve_core.executor.gateway_policy import GatewayRefusedError
-from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
-from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
-from stepserve_core.executor.realtime.broker import Broker
-from stepserve_core.executor.realtime.messages import as_json, make_message
+from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
-from stepserve_core.executor.transport import DEFAULT_TIMEOUT, Transport, TransportError
 
 _log = logging.getLogger(__name__)
 
@@ -41,22 +31,8 @@ _CLEAN_PAUSE = 1.0
 """Seconds between two removals of expired idempotency keys, which happen on the way when work is claimed anyway."""
 
 
-class LoopSettings(msgspec.Struct, frozen=True):
-    """How the loop works.
-
-    `concurrency` bounds the calls under way, `backlog_limit` the runs of a function that wait to start: further ones
-    are skipped. `retry_interval` replaces the backoff table. Times are seconds.
-    """
-
-    concurrency: int = 100
-    call_timeout: float = DEFAULT_TIMEOUT
-    retry_interval: float | None = None
-    signing_key: str | None = None
-    backlog_limit: int | None = None
-
-
 class Loop:
-    """Carries out what is queued. `registry` is asked anew each time, because syncs replace it.
+    """Carries out what is queued. `registry` is asked anew each time, because syncs replace it; `decide` makes calls.
 
     Slots bound the calls under way. Whoever writes reserves the free ones for the claim that ends its transaction,
     so that a step's answer and the claim of the next call are one commit.
@@ -65,17 +41,13 @@ class Loop:
     def __init__(
         self,
         store: Store,
-        transport: Transport,
+        decide: Decide,
         clock: Clock,
         registry: Callable[[], Registry],
         settings: LoopSettings,
-        gateway_transport: GatewayTransport,
-        broker: Broker,
     ) -> None:
         self._store = store
-        self._transport = transport
-        self._gateway_transport = gateway_transport
-        self._broker = broker
+        self._decide = decide
         self._clock = clock
         self._registry = registry
         self._settings = settings
@@ -90,6 +62,9 @@ class Loop:
         self._missed = False
         self._idle = asyncio.Event()
         self._stopping = False
+        self.event_loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that `run` works on, while it does."""
+        self._thread = 0
 
     @property
     def next_due(self) -> float | None:
@@ -97,9 +72,21 @@ class Loop:
         return self._next_due
 
     def wake(self) -> None:
-        """Say that there may be new work, or that the clock was moved."""
+        """Say, from any thread, that there may be new work, or that the clock was moved."""
+        if self.event_loop is not None and not self.is_in_this_thread():
+            self.event_loop.call_soon_threadsafe(self.wake)
+            return
         self._idle.clear()
         self._wake.set()
+
+    def is_in_this_thread(self) -> bool:
+        """Say whether whoever asks is in the thread that `run` works in."""
+        return self._thread == threading.get_ident()
+
+    @property
+    def under_way(self) -> list[Claim]:
+        """What is being called."""
+        return list(self._calls.values())
 
     async def idle(self) -> None:
         """Return when nothing is under way and nothing is ready: what is left waits for time or events."""
@@ -111,7 +98,14 @@ class Loop:
 
     async def run(self) -> None:
         """Work until `stop` is called."""
+        self.event_loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self.wake()
+        try:
+            await self._run()
+        finally:
+            self.event_loop, self._thread = None, 0
+
+    async def _run(self) -> None:
         while True:
             await self._clock.wait(self._wake, self._next_moment())
             self._wake.clear()
@@ -124,6 +118,11 @@ class Loop:
                 # Above all a database that cannot be written. The loop must not die of it, nor spin.
                 _log.exception("claiming work failed; trying again in %g s", _DATABASE_PAUSE)
                 self._next_due = self._clock.now() + _DATABASE_PAUSE
+
+    def reset(self) -> None:
+        """Let `run` be called again after it has ended, on any event loop."""
+        self._stopping = False
+        self._wake, self._idle = asyncio.Event(), asyncio.Event()
 
     async def stop(self, grace: float) -> None:
         """Stop claiming, let calls finish for `grace` seconds, and give back what is still under way."""
@@ -216,49 +215,6 @@ class Loop:
             self._take(claims or Claims([], self._next_due), reserved)
             if not self._calls:
                 self._wake.set()
-
-    async def _decide(self, item: Claim) -> list[Decision]:
-        overflow = plan_overflow(item.run)
-        if overflow is not None:
-            return [overflow]
-        policy = RetryPolicy(self._settings.retry_interval, random.random())  # noqa: S311 - jitter
-        if item.work.kind in gateway.KINDS:
-            return await self._ask_gateway(item, policy)
-        answer = await self._call(item)
-        return plan(item.work, item.run, answer, self._clock.now(), policy)
-
-    async def _call(self, item: Claim) -> Answer:
-        now = self._clock.now()
-        key = self._settings.signing_key
-        request_id = ids.new_id(now)
-        url = item.function.config.url
-        call = build_call(item.work, item.run, item.state, url, request_id=request_id, signing_key=key, now=now)
-        try:
-            reply = await self._transport.send("POST", call.url, call.headers, call.body, self._settings.call_timeout)
-        except TransportError as error:
-            return Answer(failure=Failure(error.code, str(error)))
-        return read_answer(reply)
-
-    async def _ask_gateway(self, item: Claim, policy: RetryPolicy) -> list[Decision]:
-        reply: GatewayReply | gateway.Problem
-        try:
-            request = gateway.build_request(item.work.kind, item.payload or b"{}")
-            reply = await self._gateway_transport.send(request)
-            self._publish(item, reply)
-        except TransportError as error:
-            reply = gateway.Problem(str(error))
-        except (GatewayRefusedError, ValueError) as error:
-            reply = gateway.Problem(str(error), retriable=False)
-        return gateway.plan_gateway(item.work, item.run, reply, self._clock.now(), policy)
-
-    def _publish(self, item: Claim, reply: GatewayReply) -> None:
-        """Pass a reply on to subscribers, where its step asks for that."""
-        wanted = gateway.read_publication(item.payload or b"{}")
-        if wanted is not None:
-            now = self._clock.now()
-            data = as_json(reply.body)
-            message = make_message("data", wanted.channel, wanted.topic, data, now, run_id=item.run.id)
-            self._broker.publish(wanted.channel, wanted.topic, message)
 
     async def _apply(self, item: Claim, decisions: list[Decision], started_at: float, reserved: int) -> Claims:
         """Commit what was decided. While the database cannot be written the answer is kept, not thrown away."""

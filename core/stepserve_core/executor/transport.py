@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 import aiohttp
 import yarl
 
+from stepserve_core._in_process import InProcessServer, serving
 from stepserve_core._protocol import Request, Response
 from stepserve_core.executor import limits
 from stepserve_core.executor.answers import Reply
@@ -115,14 +116,21 @@ class AppHandler(Protocol):
 
 
 class EmbeddedTransport:
-    """Hands calls to a handler in this process, without a socket."""
+    """Hands calls to a handler in this process, without a socket.
 
-    def __init__(self, handler: AppHandler) -> None:
+    Args:
+        handler: what answers.
+        server: returns the server that whatever the app does meanwhile shall ask.
+    """
+
+    def __init__(self, handler: AppHandler, server: Callable[[], InProcessServer] | None = None) -> None:
         self._handler = handler
+        self._server = server
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the handler's answer."""
         request = Request(method, url, dict(headers), body)
+        token = serving.set(None if self._server is None else self._server())
         try:
             response = await within(timeout, self._handler.ahandle(request))
         except asyncio.TimeoutError:
@@ -131,6 +139,8 @@ class EmbeddedTransport:
         except Exception as error:
             # A handler answers errors of functions itself; what it lets through is a failed attempt all the same.
             raise TransportError("http_unreachable", f"the app failed: {type(error).__name__}: {error}") from error
+        finally:
+            serving.reset(token)
         return Reply(response.status, response.headers, response.body)
 
     async def close(self) -> None:

@@ -62,7 +62,7 @@ def envelope(request: Request, data: object) -> Response:
     return json_response({"data": data, "metadata": {"fetched_at": fetched_at}})
 
 
-def error_response(_request: Request, error: Exception) -> Response:
+async def error_response(_request: Request, error: Exception) -> Response:
     """Turn an `HttpError` into the public error JSON."""
     if not isinstance(error, HttpError):
         raise error
@@ -71,7 +71,7 @@ def error_response(_request: Request, error: Exception) -> Response:
     return json_response({"error": str(error), "data": error.data, "status": error.status}, error.status)
 
 
-def database_response(_request: Request, error: Exception) -> Response:
+async def database_response(_request: Request, error: Exception) -> Response:
     """Answer that the database cannot be written or read, such as when the disk is full; nothing was taken."""
     _log.error("the database cannot be used: %s", error)
     return json_response({"error": f"the database cannot be used: {error}", "data": None, "status": 503}, 503)

@@ -40,12 +40,17 @@ class Store:
 
     async def write(self, unit: Unit[T]) -> T:
         """Run a unit and return its result after it was committed. What it raises is raised here."""
-        return await self._writer.submit(unit)
+        return await self._writer.write(unit)
+
+    def look(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, at once and without an event loop. Only a store in memory can do that."""
+        assert isinstance(self._writer, InlineWriter), "the store is a file"
+        return self._writer.run(unit)
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a unit that only reads, without waiting for writers."""
         if self._read_tables is None:
-            return await self._writer.submit(unit)
+            return await self._writer.write(unit)
         tables = self._read_tables
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, lambda: unit(tables))
 

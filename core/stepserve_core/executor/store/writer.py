@@ -33,8 +33,11 @@ class ThreadWriter:
         self._thread = threading.Thread(target=self._work, name="stepserve-writer", daemon=True)
         self._thread.start()
 
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit, and return its result when its transaction has been committed."""
+        return await self.submit(unit)
+
     def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
-        """Queue a unit; the future is done when its transaction has been committed."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._condition:
             if self._closing:
@@ -63,17 +66,25 @@ class ThreadWriter:
 
 
 class InlineWriter:
-    """Writes at once, in the caller: for databases in memory, where a commit costs nothing."""
+    """Writes at once, in the caller and in any thread: for databases in memory, where a commit costs nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._tables = Tables(connection)
+        self._lock = threading.Lock()
 
-    def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
-        """Run a unit in a transaction of its own; the future is done."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        _settle(future, _run_batch(self._connection, self._tables, [unit])[0])
-        return future
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit in a transaction of its own, without ever suspending."""
+        return self.run(unit)
+
+    def run(self, unit: Unit[T]) -> T:
+        """Run a unit in a transaction of its own."""
+        with self._lock:
+            result, error = _run_batch(self._connection, self._tables, [unit])[0]
+        if error is not None:
+            raise error
+        value: T = result
+        return value
 
     def close(self) -> None:
         """Do nothing: nothing waits."""

@@ -1,0 +1,86 @@
+"""Making one call: what was claimed is asked of the app or of the world, and what follows is decided."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+from stepserve_core.executor import gateway, ids
+from stepserve_core.executor.answers import Answer, read_answer
+from stepserve_core.executor.calls import build_call
+from stepserve_core.executor.claims import Claim
+from stepserve_core.executor.clock import Clock
+from stepserve_core.executor.decisions import Decision
+from stepserve_core.executor.failures import Failure
+from stepserve_core.executor.gateway_policy import GatewayRefusedError
+from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
+from stepserve_core.executor.loop_settings import LoopSettings
+from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
+from stepserve_core.executor.realtime.broker import Broker
+from stepserve_core.executor.realtime.messages import as_json, make_message
+from stepserve_core.executor.transport import Transport, TransportError
+
+Decide = Callable[[Claim], Awaitable[list[Decision]]]
+"""What carries out an item as far as it can be before the answer is committed."""
+
+
+class Caller:
+    """Calls apps, and makes the requests of gateway steps."""
+
+    def __init__(
+        self, transport: Transport, clock: Clock, settings: LoopSettings, gateway_: GatewayTransport, broker: Broker
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._settings = settings
+        self._gateway = gateway_
+        self._broker = broker
+
+    async def decide(self, item: Claim) -> list[Decision]:
+        """Make the call of an item, and return what follows from its answer."""
+        overflow = plan_overflow(item.run)
+        if overflow is not None:
+            return [overflow]
+        if item.work.kind in gateway.KINDS:
+            return self.plan_gateway(item, await self._ask_gateway(item))
+        answer = await self._call(item)
+        return plan(item.work, item.run, answer, self._clock.now(), self._policy())
+
+    def plan_gateway(self, item: Claim, reply: GatewayReply | gateway.Problem) -> list[Decision]:
+        """Return what follows from the reply to the request of a gateway step."""
+        return gateway.plan_gateway(item.work, item.run, reply, self._clock.now(), self._policy())
+
+    def _policy(self) -> RetryPolicy:
+        return RetryPolicy(self._settings.retry_interval, random.random() if self._settings.jitter else 0.0)  # noqa: S311 - jitter
+
+    async def _call(self, item: Claim) -> Answer:
+        now = self._clock.now()
+        key = self._settings.signing_key
+        request_id = ids.new_id(now)
+        url = item.function.config.url
+        call = build_call(item.work, item.run, item.state, url, request_id=request_id, signing_key=key, now=now)
+        try:
+            reply = await self._transport.send("POST", call.url, call.headers, call.body, self._settings.call_timeout)
+        except TransportError as error:
+            return Answer(failure=Failure(error.code, str(error)))
+        return read_answer(reply)
+
+    async def _ask_gateway(self, item: Claim) -> GatewayReply | gateway.Problem:
+        try:
+            request = gateway.build_request(item.work.kind, item.payload or b"{}")
+            reply = await self._gateway.send(request)
+            self._publish(item, reply)
+        except TransportError as error:
+            return gateway.Problem(str(error))
+        except (GatewayRefusedError, ValueError) as error:
+            return gateway.Problem(str(error), retriable=False)
+        return reply
+
+    def _publish(self, item: Claim, reply: GatewayReply) -> None:
+        """Pass a reply on to subscribers, where its step asks for that."""
+        wanted = gateway.read_publication(item.payload or b"{}")
+        if wanted is not None:
+            now = self._clock.now()
+            data = as_json(reply.body)
+            message = make_message("data", wanted.channel, wanted.topic, data, now, run_id=item.run.id)
+            self._broker.publish(wanted.channel, wanted.topic, message)
