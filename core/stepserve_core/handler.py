@@ -21,6 +21,7 @@ from stepserve_core._client import Inngest
 from stepserve_core._function import Function
 from stepserve_core._in_process import serving
 from stepserve_core._protocol import Request, Response
+from stepserve_core._refusals import Refusals
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync, start_task, threads
 from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import sign
@@ -125,6 +126,7 @@ class Handler:
             serve_origin=serve_origin,
             serve_path=serve_path,
         )
+        self._refusals = Refusals(client)
         self._around = around
         self._streams = (streaming or _streaming_variable()) is Streaming.FORCE
         self._headers = {
@@ -211,7 +213,7 @@ class Handler:
             with self._around.thread():
                 return await work.serve(runtime)
         except UnauthorizedError as error:
-            self._client.logger.warning("refused a request: %s", error)
+            self._refusals.tell(error)
             return Answer(401, b'{"message":"Unauthorized"}', {})
         except Exception as error:
             return self._error_answer(error)
