@@ -13,7 +13,16 @@ from aiohttp import web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import DEFAULT_PATH, AsyncStream, Handler, MountOptions, Request, ServeOptions, resolve_path
+from stepserve_core.handler import (
+    BODY_LIMIT,
+    DEFAULT_PATH,
+    AsyncStream,
+    Handler,
+    MountOptions,
+    Request,
+    ServeOptions,
+    resolve_path,
+)
 
 FRAMEWORK = "aiohttp"
 
@@ -74,4 +83,11 @@ async def _read_body(request: web.Request) -> bytes:
     the memos of a long run are larger.
     """
     was_read = request.content.at_eof()  # by a middleware of the app, and aiohttp keeps it
-    return await (request.read() if was_read else request.content.read())
+    if was_read:
+        return await request.read()
+    chunks: list[bytes] = []
+    size = 0
+    while size <= BODY_LIMIT and (chunk := await request.content.readany()):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import AsyncStream, Handler, Request, Response, ServeOptions
+from stepserve_core.handler import BODY_LIMIT, AsyncStream, Handler, Request, Response, ServeOptions
 
 FRAMEWORK = "asgi"
 
@@ -106,13 +106,16 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
+    """Return the body, of one that is refused for its size the beginning; None if the client went away before."""
     chunks: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
+        size += len(chunks[-1])
+        if size > BODY_LIMIT or not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

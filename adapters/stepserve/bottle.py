@@ -15,7 +15,16 @@ from typing_extensions import Unpack
 
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, Stream, resolve_path
+from stepserve_core.handler import (
+    BODY_LIMIT,
+    DEFAULT_PATH,
+    METHODS,
+    Handler,
+    MountOptions,
+    ServeOptions,
+    Stream,
+    resolve_path,
+)
 
 FRAMEWORK = "bottle"
 
@@ -72,5 +81,5 @@ def _read_body(request: Any) -> bytes:
     was_read = "bottle.request.body" in environ  # by a hook of the app
     if not was_read and (environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated")):
         return read_body(environ)
-    body: bytes = request.body.read()  # which also takes chunked bodies apart, where the server does not
+    body: bytes = request.body.read(BODY_LIMIT + 1)  # which also takes chunked bodies apart, where the server does not
     return body

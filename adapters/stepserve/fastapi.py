@@ -16,7 +16,16 @@ from typing_extensions import Unpack
 from stepserve.asgi import request_from
 from stepserve.starlette import route, route_name
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import DEFAULT_PATH, METHODS, AsyncStream, Handler, MountOptions, ServeOptions, resolve_path
+from stepserve_core.handler import (
+    BODY_LIMIT,
+    DEFAULT_PATH,
+    METHODS,
+    AsyncStream,
+    Handler,
+    MountOptions,
+    ServeOptions,
+    resolve_path,
+)
 
 FRAMEWORK = "fast_api"
 
@@ -59,7 +68,7 @@ def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest
     name = route_name(client)
 
     async def stepserve(request: fastapi.Request) -> fastapi.Response:
-        response = await handler.astream(request_from(request.scope, await request.body(), request))
+        response = await handler.astream(request_from(request.scope, await _read_body(request), request))
         if isinstance(response, AsyncStream):
             return fastapi.responses.StreamingResponse(response.chunks, response.status, response.headers)
         return fastapi.Response(response.body, response.status, response.headers)
@@ -67,3 +76,13 @@ def _add(target: fastapi.APIRouter, path: str, handler: Handler, client: Inngest
     for method in METHODS:  # a route each: in the schema, the id of an operation must be unique
         operation_id = f"{name}_{method.lower()}"
         target.add_api_route(path, stepserve, methods=[method], name=name, operation_id=operation_id)
+
+
+async def _read_body(request: fastapi.Request) -> bytes:
+    """Return the body, of one that is refused for its size the beginning."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            break
+    return bytes(body)

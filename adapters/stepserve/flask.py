@@ -12,7 +12,7 @@ from typing import Any
 import flask
 from typing_extensions import Unpack
 
-from stepserve.wsgi import request_from
+from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
 from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, Stream, resolve_path
 
@@ -62,8 +62,7 @@ def _read_body(request: flask.Request) -> bytes:
     if was_read or length is None or (limit is not None and length > limit):
         return request.get_data(cache=False)  # which reads chunked bodies, and answers 413 to those that are too large
     # Straight from the server: Werkzeug's stream takes megabytes apart into many small reads.
-    body: bytes = request.environ["wsgi.input"].read(length)
-    return body
+    return read_body(request.environ)
 
 
 def _name(client: Inngest) -> str:

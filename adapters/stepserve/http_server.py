@@ -14,7 +14,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import Handler, Request, ServeOptions, Stream, resolve_path
+from stepserve_core.handler import BODY_LIMIT, Handler, Request, ServeOptions, Stream, resolve_path
 
 FRAMEWORK = "http_server"
 
@@ -98,12 +98,15 @@ def _read_body(request: BaseHTTPRequestHandler) -> bytes | None:
     if not length.isascii() or not length.isdecimal():
         request.send_error(400, "Bad content-length")
         return None
-    return _read_exactly(request, int(length))
+    # Of a body that is refused for its size the rest is left unread, which ends the connection.
+    request.close_connection |= int(length) > BODY_LIMIT
+    return _read_exactly(request, min(int(length), BODY_LIMIT + 1))
 
 
 def _read_chunked(request: BaseHTTPRequestHandler) -> bytes | None:
     """Read a body in pieces, each after its size in a line of its own (RFC 9112, section 7.1)."""
     pieces: list[bytes] = []
+    total = 0
     while True:
         line = request.rfile.readline(1024)
         size = line.partition(b";")[0].strip()
@@ -112,10 +115,14 @@ def _read_chunked(request: BaseHTTPRequestHandler) -> bytes | None:
             return None
         if int(size, 16) == 0:
             break
-        piece = _read_exactly(request, int(size, 16))
+        piece = _read_exactly(request, min(int(size, 16), BODY_LIMIT + 1))
+        pieces.append(piece or b"")
+        total += len(pieces[-1])
+        if total > BODY_LIMIT:
+            request.close_connection = True
+            return b"".join(pieces)
         if piece is None or request.rfile.readline(3).strip():
             return None
-        pieces.append(piece)
     while request.rfile.readline(65_536).strip():  # trailers, which mean nothing to us
         pass
     return b"".join(pieces)

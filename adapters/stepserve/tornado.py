@@ -16,7 +16,16 @@ import tornado.web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import DEFAULT_PATH, AsyncStream, Handler, MountOptions, Request, ServeOptions, resolve_path
+from stepserve_core.handler import (
+    BODY_LIMIT,
+    DEFAULT_PATH,
+    AsyncStream,
+    Handler,
+    MountOptions,
+    Request,
+    ServeOptions,
+    resolve_path,
+)
 
 FRAMEWORK = "tornado"
 
@@ -61,6 +70,7 @@ class ServeHandler(tornado.web.RequestHandler):
         """Keep the handler; called by Tornado for each request."""
         self._handler = handler
         self._chunks: list[bytes] = []
+        self._size = 0
 
     def check_xsrf_cookie(self) -> None:
         """Do nothing: requests are signed, and carry no cookies."""
@@ -69,8 +79,10 @@ class ServeHandler(tornado.web.RequestHandler):
         """Return None: nothing that is served here can be cached."""
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
-        self._chunks.append(chunk)
+        """Take a piece of the body; of one that is refused for its size, no more than that takes."""
+        if self._size <= BODY_LIMIT:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
 
     async def respond(self) -> None:
         """Serve the request."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import Handler, Request, Response, ServeOptions
+from stepserve_core.handler import BODY_LIMIT, Handler, Request, Response, ServeOptions
 
 FRAMEWORK = "wsgi"
 
@@ -51,13 +51,16 @@ class WSGIApp:
 
 
 def read_body(environ: Mapping[str, Any]) -> bytes:
-    """Read the body of a request; a chunked one only from servers that mark its end."""
+    """Read the body of a request, or of one that is refused for its size the beginning.
+
+    A chunked one is read only from servers that mark its end.
+    """
     length = environ.get("CONTENT_LENGTH")
     stream = environ["wsgi.input"]
     if length:
-        body: bytes = stream.read(int(length))
+        body: bytes = stream.read(min(int(length), BODY_LIMIT + 1))
     else:
-        body = stream.read() if environ.get("wsgi.input_terminated") else b""
+        body = stream.read(BODY_LIMIT + 1) if environ.get("wsgi.input_terminated") else b""
     return body
 
 

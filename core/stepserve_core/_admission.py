@@ -26,6 +26,10 @@ from stepserve_core.errors import (
     UnauthorizedError,
 )
 
+BODY_LIMIT = 64 * 1024 * 1024
+"""Bytes of a body beyond which a request is refused, whoever sent it. Servers send a few megabytes at most; adapters
+read one byte more than this and leave the rest, so that a sender without a key cannot fill the memory."""
+
 NO_TARGET = "step"
 
 _SERVER_KINDS = ("cloud", "dev")
@@ -77,6 +81,8 @@ class Admission:
     def admit(self, request: Request) -> Work:
         """Return what to do about a request. Whoever asks is checked first, and nothing is parsed before."""
         try:
+            if len(request.body) > BODY_LIMIT:
+                return Work(_answering(Answer(413, b'{"message":"Body too large"}', {})))
             if request.method == "POST":
                 return self._admit_call(request)
             if request.method == "PUT":

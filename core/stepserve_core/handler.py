@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, TypedDict
 
 from stepserve_core import _failure, _protocol, _streaming
-from stepserve_core._admission import Admission, Work
+from stepserve_core._admission import BODY_LIMIT, Admission, Work
 from stepserve_core._answer import Answer
 from stepserve_core._client import Inngest
 from stepserve_core._function import Function
@@ -29,6 +29,7 @@ from stepserve_core._streaming import AsyncStream, Stream, Streaming
 from stepserve_core.errors import Error, UnauthorizedError
 
 __all__ = [
+    "BODY_LIMIT",
     "DEFAULT_PATH",
     "METHODS",
     "Around",
@@ -228,7 +229,8 @@ class Handler:
     def _respond(self, answer: Answer, key: str | None, started: float) -> Response:
         whole = f"comm_handler;dur={int((time.perf_counter() - started) * 1000)}"
         timing = {_protocol.SERVER_TIMING: ", ".join((whole, *answer.timing))}
-        if answer.status in (401, 405):  # says nothing about the app to somebody who has not proved who they are (3.1)
+        # Somebody who has not proved who they are learns nothing about the app (3.1).
+        if answer.status in (401, 405, 413):
             bare = {"content-type": "application/json", _protocol.SDK_HANDLED: "true", **timing}
             return Response(answer.status, {**answer.headers, **bare}, answer.body)
         headers = {**answer.headers, **self._headers, **timing}

@@ -33,6 +33,7 @@ from stepserve.wsgi import EnvironHeaders, read_body
 from stepserve_core import Function, Inngest
 from stepserve_core.errors import ConfigurationError, SigningKeyMissingError
 from stepserve_core.handler import (
+    BODY_LIMIT,
     AsyncStream,
     Handler,
     MountOptions,
@@ -181,7 +182,7 @@ def _read_body(request: HttpRequest) -> bytes:
     if "wsgi.input" in request.META and not request.META.get("CONTENT_LENGTH"):
         body = read_body(request.META)  # chunked; Django would say that it is empty
     else:
-        body = request.read()
+        body = request.read(BODY_LIMIT + 1)
     request._body = body  # middleware may ask for it; Django refuses to read twice
     return body
 
