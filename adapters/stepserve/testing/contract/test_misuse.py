@@ -108,7 +108,7 @@ def test_mixed_colours_of_function_and_failure_handler_are_refused(client: Innge
     async def on_failure(ctx: Context) -> None:
         return
 
-    with pytest.raises(Exception, match=r"non-async function cannot have an async on_failure handler.*shop-refund"):
+    with pytest.raises(Exception, match=r"non-async function cannot have an async on_failure handler.*refund"):
 
         @client.create_function(fn_id="refund", trigger=TRIGGER, on_failure=on_failure)
         def refund(ctx: ContextSync) -> None:
