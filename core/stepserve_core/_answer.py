@@ -11,7 +11,7 @@ from stepserve_core import _durations, _failure, _protocol
 from stepserve_core._found import Report
 from stepserve_core._opcodes import Op, Opcode, Userland, hash_step_id
 from stepserve_core._protocol import CallContext
-from stepserve_core._serialize import UNSET, encode_output, encode_wire
+from stepserve_core._serialize import UNSET, encode_given, encode_output, encode_wire
 from stepserve_core.errors import RetryAfterError, is_quiet, is_retriable
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Renderer:
             elif op.op == Opcode.STEP_RUN.value:
                 op.data = msgspec.Raw(encode_output(report.output, f"step {op.display_name!r}"))
             elif op.opts:
-                op.opts = msgspec.Raw(encode_output(op.opts, f"the data given to step {op.display_name!r}"))
+                op.opts = msgspec.Raw(encode_given(op.opts, f"the data given to step {op.display_name!r}"))
             ops.append(op)
         return Answer(206, encode_wire([*ops, *lazy]), headers)
 

@@ -19,6 +19,7 @@ from stepserve_core._outputs import converter_of, converter_of_function, reader
 from stepserve_core._realtime import Topic, ask_publish
 from stepserve_core._serialize import encode_input
 from stepserve_core._signals import ask_send
+from stepserve_core._triggering import event_name
 
 if TYPE_CHECKING:
     from stepserve_core._ai import AIAdapter
@@ -59,11 +60,25 @@ class Asks:
         return converter_of(handler, output_type, self._client.serializer)
 
     def invoked(self, function: Function[Any], step_id: str) -> Read | None:
-        """Return how to read what an invoked function returned."""
+        """Return how to read what an invoked function returned.
+
+        Raises:
+            TypeError: it is no function that `create_function` made.
+        """
+        if not hasattr(function, "local_id"):
+            raise TypeError(
+                f"invoke(function=…) takes what create_function made, not {type(function).__name__}; for a function of"
+                " another program there is invoke_by_id"
+            )
         return reader(converter_of_function(function, self._client.serializer), step_id)
 
     def run(self, handler: Callable[..., Any], args: tuple[Any, ...], converter: Converter | None) -> Ask:
-        """Ask to call `handler` in the app."""
+        """Ask to call `handler` in the app.
+
+        Raises:
+            TypeError: it is no function; often it was called instead of passed.
+        """
+        _check_callable(handler)
         return Ask(Opcode.STEP_RUN, None, None, handler, args, converter)
 
     def sleep_until(self, until: datetime.datetime) -> Ask:
@@ -76,9 +91,16 @@ class Asks:
         return self.sleep_until(datetime.datetime.fromtimestamp(now(), datetime.timezone.utc) + delta)
 
     def wait_for_event(self, event: str | EventType[Any], if_exp: str | None, timeout: Duration) -> Ask:
-        """Ask to be called again when an event comes, or after `timeout`."""
+        """Ask to be called again when an event comes, or after `timeout`.
+
+        Raises:
+            TypeError: `event` is neither a name nor an `EventType`.
+        """
         opts: dict[str, object] = {"if": if_exp, "timeout": _durations.to_text(timeout)}
-        return Ask(Opcode.WAIT_FOR_EVENT, event if isinstance(event, str) else event.name, opts)
+        name = event_name(event)
+        if not isinstance(name, str):
+            raise TypeError(f"wait_for_event(event=…) takes a name or an EventType, not {type(event).__name__}")
+        return Ask(Opcode.WAIT_FOR_EVENT, name, opts)
 
     def _invoke(
         self,
@@ -126,8 +148,10 @@ class Asks:
         """Ask to call `handler` in the app, and show the server its arguments (13.5).
 
         Raises:
+            TypeError: it is no function.
             OutputUnserializableError: JSON cannot carry them.
         """
+        _check_callable(handler)
         given = msgspec.Raw(encode_input(list(args), f"step {step_id!r}"))
         opts: dict[str, object] = {"input": given, "type": "step.ai.wrap"}
         return Ask(Opcode.STEP_RUN, None, opts, handler, args, converter)
@@ -152,3 +176,11 @@ class Asks:
             "url": adapter.url_infer(),
         }
         return Ask(Opcode.AI_GATEWAY, None, opts)
+
+
+def _check_callable(handler: object) -> None:
+    if not callable(handler):
+        raise TypeError(
+            f"a step takes the function itself, and its arguments after it: step.run('charge', charge, order), not"
+            f" {type(handler).__name__}"
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepserve_core._opcodes import Op, Opcode, Userland, hash_step_id
-from stepserve_core._serialize import encode_output
+from stepserve_core._serialize import encode_given
 from stepserve_core.errors import UnsupportedByServerError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Defers:
         self._used.add(hashed)
         slug = function if isinstance(function, str) else f"{self._app_id}-{function.local_id}"
         if hashed not in known:
-            given = msgspec.Raw(encode_output(dict(data or {}), f"the data deferred as {defer_id!r}"))
+            given = msgspec.Raw(encode_given(dict(data or {}), f"the data deferred as {defer_id!r}"))
             self._emit(Opcode.DEFER_ADD, hashed, defer_id, {"fn_slug": slug, "input": given})
             known[hashed] = _Known()
         return Deferred(self, hashed, slug)

@@ -15,7 +15,7 @@ from stepserve_core._config import TriggerEvent
 from stepserve_core._conversion import strict_converter_for
 from stepserve_core._converter import MisfitError
 from stepserve_core._event import Event, event_from
-from stepserve_core._serialize import encode_output
+from stepserve_core._serialize import as_given, encode_output
 from stepserve_core._shapes import name_of_type, shape_of_type, shape_of_value
 from stepserve_core._triggering import DataT_co, Triggering
 from stepserve_core.errors import ConfigurationError, EventInvalidError, OutputUnserializableError
@@ -120,7 +120,7 @@ class EventType(Triggering[DataT_co]):
         try:
             encoded = encode_output(self._converter.dump(data, where), where)
         except OutputUnserializableError as error:
-            raise EventInvalidError(str(error).replace(" returned ", " holds ", 1)) from None
+            raise EventInvalidError(as_given(error)) from None
         wire = msgspec.json.decode(encoded)
         self.load(wire)
         if not isinstance(wire, dict):

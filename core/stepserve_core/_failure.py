@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from types import TracebackType
+from typing import overload
 
 from stepserve_core._opcodes import ErrorObject
 from stepserve_core.errors import Error, StepError
@@ -16,8 +17,22 @@ def to_wire(error: Exception) -> ErrorObject:
     """Return what the server stores and shows of `error`."""
     if isinstance(error, Error):
         stack = error.stack if isinstance(error, StepError) or not error.include_stack else format_stack(error)
-        return ErrorObject(code=error.code, message=error.message, name=error.name, stack=stack)
-    return ErrorObject(code="unknown", message=_text(error), name=type(error).__name__, stack=format_stack(error))
+        return ErrorObject(code=error.code, message=_unicode(error.message), name=error.name, stack=_unicode(stack))
+    name = type(error).__name__
+    return ErrorObject(code="unknown", message=_unicode(_text(error)), name=name, stack=_unicode(format_stack(error)))
+
+
+@overload
+def _unicode(text: str) -> str: ...
+
+
+@overload
+def _unicode(text: str | None) -> str | None: ...
+
+
+def _unicode(text: str | None) -> str | None:
+    """Return `text` with half characters, such as file names have, written out; JSON cannot carry them."""
+    return None if text is None else text.encode(errors="backslashreplace").decode()
 
 
 def format_stack(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
-from stepserve_core._serialize import encode_output
+from stepserve_core._serialize import encode_given
 
 if TYPE_CHECKING:
     import httpx
@@ -75,7 +75,7 @@ def ask_fetch(
     if json is not None:
         if body is not None:
             raise ValueError("step.fetch takes a body or json, not both")
-        body = encode_output(json, "step.fetch(json=…)")
+        body = encode_given(json, "step.fetch(json=…)")
         sent.setdefault("content-type", "application/json")
     opts: dict[str, object] = {
         "headers": sent,

@@ -11,7 +11,7 @@ import msgspec
 from stepserve_core._engine import executing_step
 from stepserve_core._rest import ask_server
 from stepserve_core._runtime import Runtime
-from stepserve_core._serialize import encode_output
+from stepserve_core._serialize import encode_given
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -89,4 +89,4 @@ async def send_metadata(client: Inngest, runtime: Runtime, run_id: str, entry: M
 
 
 def _encode(values: object, what: str) -> msgspec.Raw:
-    return msgspec.Raw(encode_output(values, what))
+    return msgspec.Raw(encode_given(values, what))

@@ -14,8 +14,8 @@ from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._rest import ask_server
 from stepserve_core._runtime import AsyncRuntime, Runtime, run_in_colour
-from stepserve_core._serialize import encode_output
-from stepserve_core.errors import ServerAPIError
+from stepserve_core._serialize import as_given, encode_output
+from stepserve_core.errors import OutputUnserializableError, ServerAPIError
 
 if TYPE_CHECKING:
     from stepserve_core._asks import Asks
@@ -88,7 +88,10 @@ class Topic(Generic[T]):
             raise ValueError(f"fill the places of the channel {self.channel!r} first: topic({min(self._places)}=…)")
         where = f"the message to {self.channel}/{self.name}"
         converter = None if self._type is None else converter_for(self._type)
-        return encode_output(data if converter is None else converter.dump(data, where), where)
+        try:
+            return encode_output(data if converter is None else converter.dump(data, where), where)
+        except OutputUnserializableError as error:
+            raise OutputUnserializableError(as_given(error)) from None
 
     def decode(self, raw: msgspec.Raw) -> T:
         """Return the data of a message.

@@ -16,7 +16,7 @@ from stepserve_core._event import Event
 from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
 from stepserve_core._runtime import Runtime, run_in_colour
-from stepserve_core._serialize import encode_output, encode_wire
+from stepserve_core._serialize import as_given, encode_output, encode_wire
 from stepserve_core.errors import (
     EventInvalidError,
     EventKeyUnspecifiedError,
@@ -139,7 +139,7 @@ def _wire(index: int, event: Event[Any], now: int) -> dict[str, object]:
     try:
         data = msgspec.Raw(encode_output(event.data, f"event {event.name!r}"))
     except OutputUnserializableError as error:
-        raise EventInvalidError(str(error).replace(" returned ", " holds ", 1)) from None
+        raise EventInvalidError(as_given(error)) from None
     fields: dict[str, object] = {"data": data, "name": event.name, "ts": event.ts or now}
     return {**fields, "id": event.id} if event.id else fields
 

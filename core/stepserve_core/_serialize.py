@@ -83,6 +83,23 @@ def encode_output(value: object, where: str) -> bytes:
     return encoded
 
 
+def encode_given(value: object, where: str) -> bytes:
+    """Return as JSON what a user handed over, such as the data of a signal; see `encode_output`.
+
+    Raises:
+        OutputUnserializableError: JSON cannot carry it.
+    """
+    try:
+        return encode_output(value, where)
+    except OutputUnserializableError as error:
+        raise OutputUnserializableError(as_given(error)) from None
+
+
+def as_given(error: OutputUnserializableError) -> str:
+    """Return the text of an error about a value that nothing returned."""
+    return str(error).replace(" returned ", " holds ", 1)
+
+
 def encode_input(args: list[Any], where: str) -> bytes:
     """Return the arguments of a step as JSON, so that the server can show them and a re-run can edit them.
 

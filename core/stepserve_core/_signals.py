@@ -12,7 +12,7 @@ from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._rest import ask_server, error_text
 from stepserve_core._runtime import Runtime, run_in_colour
-from stepserve_core._serialize import encode_output
+from stepserve_core._serialize import encode_given
 from stepserve_core.errors import ServerAPIError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def send_signal(client: Inngest, runtime: Runtime, signal: str, data: obje
     """
     _check_name(signal)
     purpose = f"the signal {signal!r} could not be sent"
-    encoded = encode_output(data, f"the data of signal {signal!r}")
+    encoded = encode_given(data, f"the data of signal {signal!r}")
     body = msgspec.json.encode({"signal": signal, "data": msgspec.Raw(encoded)})
     response = await ask_server(client, runtime, "POST", PATH, purpose=purpose, body=body, accept=(404,))
     if response.status == 404:

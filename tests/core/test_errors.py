@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stepserve_core import _durations, _failure, errors
+from stepserve_core.errors import runs
 from tests.core.calls import call, hashed
 
 
@@ -44,7 +45,9 @@ def test_the_code_of_an_error(cls: type[errors.Error], code: str, is_retriable: 
 
 def test_every_error_derives_from_the_base_and_stands_in_the_drawn_tree() -> None:
     classes = [
-        value for value in vars(errors).values() if inspect.isclass(value) and value.__module__ == errors.__name__
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and value.__module__.startswith(f"{errors.__name__}.")
     ]
 
     assert ["UnreachableError"] == [cls.__name__ for cls in classes if not issubclass(cls, errors.Error)]
@@ -122,7 +125,7 @@ def test_retry_after_counts_right_while_clocks_are_changed(now: str, monkeypatch
     time.tzset()
     try:
         moment = datetime.datetime.fromisoformat(now)
-        reached = errors._local_after(3_600_000, moment)
+        reached = runs._local_after(3_600_000, moment)
         wire = _durations.to_iso(reached)
     finally:
         monkeypatch.undo()
@@ -198,6 +201,18 @@ def test_an_error_whose_text_is_no_text_is_still_reported() -> None:
     Odd = type("Odd", (Exception,), {"__str__": no_text})
 
     assert "Odd" == _failure.to_wire(_raised(Odd())).name
+
+
+def test_a_text_with_half_characters_is_reported_all_the_same() -> None:
+    wire = _failure.to_wire(_raised(ValueError("no file caf\udce9")))
+
+    assert ("ValueError", "no file caf\\udce9") == (wire.name, wire.message)
+    assert wire.stack is not None
+    assert "no file caf\\udce9" in wire.stack
+
+
+def test_an_error_that_was_not_raised_has_a_stack_of_one_line() -> None:
+    assert "stepserve_core.errors.requests.BodyInvalidError: no\n" == errors.BodyInvalidError("no").stack
 
 
 def test_a_step_error_on_the_wire_keeps_the_original() -> None:
