@@ -215,9 +215,13 @@ class Inngest(ServerCalls):
             throttle=throttle,
             timeouts=timeouts,
         )
+        return self._decorator(options, output_type, list(middleware or ()))
 
+    def _decorator(
+        self, options: FunctionOptions, output_type: object, middleware: list[UninitializedMiddleware]
+    ) -> FunctionDecorator[Any]:
         def decorate(handler: Handler) -> Function[Any]:
-            return Function(self.app_id, options, handler, output_type, list(middleware or ()))
+            return Function(self.app_id, options, handler, output_type, middleware)
 
         return FunctionDecorator(decorate)
 
