@@ -128,7 +128,7 @@ def oldest(session: nox.Session, old: str) -> None:
     session.install(*install, *group("test"), *group("servers"))
     arguments = [*(f"-Wignore:{begin}" for begin in WARNINGS_OF_OLD), *session.posargs]
     if old == "server":
-        session.run("pytest", "tests/core", "tests/executor", "tests/cli", *PARALLEL, *arguments)
+        session.run("pytest", "tests/core", "tests/connect", "tests/executor", "tests/cli", *PARALLEL, *arguments)
     harnesses = " or ".join(sorted(name.replace("_", "") for name in frameworks))
     session.run("pytest", "tests/contract", "-k", harnesses, *GROUPED, *arguments)
     special = (path for name in frameworks for path in pathlib.Path("tests/adapters").glob(f"test_{name}*.py"))

@@ -291,6 +291,9 @@ def _steps(app_url: str, function_id: str, retries: int | None) -> dict[str, Any
         "id": "step",
         "name": "step",
         "retries": None if retries is None else {"attempts": retries},
-        "runtime": {"type": "http", "url": f"{app_url}?fnId={quote(function_id, safe='')}&stepId=step"},
+        "runtime": {
+            "type": "ws" if app_url.startswith("ws") else "http",
+            "url": f"{app_url}?fnId={quote(function_id, safe='')}&stepId=step",
+        },
     }
     return {"step": strip_nulls(step)}

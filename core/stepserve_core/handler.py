@@ -86,7 +86,8 @@ class Handler:
         functions: what it serves.
         framework: the framework's name on the wire.
         around: contexts around every call of a function, for adapters.
-        in_process: requests come from this process and from nowhere else, so that no key is needed to trust them.
+        in_process: requests come from this process, or over a connection that it opened itself, and from nowhere
+            else, so that no key is needed to trust them.
         enable_unauthed_sync: whether unsigned sync requests are served in production; else
             INNGEST_ENABLE_UNAUTHED_SYNC, else True. They make the app register itself and tell the sender nothing.
         public_path: the path to report, where a proxy changes it.

@@ -18,6 +18,7 @@ OWN = {
     "asgi": [],
     "aws_lambda": [],
     "azure": ["azure.functions"],
+    "connect": ["websockets"],
     "digital_ocean": [],
     "encryption": [],
     "experiment": [],

@@ -248,10 +248,10 @@ async def test_a_token_says_what_it_was_made_for() -> None:
 
 
 def forged(**header: str) -> str:
-    from stepserve_core.executor.realtime import tokens
+    from stepserve_core.executor import json_web_token
 
-    signed = f"{tokens._encode(json.dumps(header).encode())}.{make_token(b'secret', [], NOW).split('.')[1]}"
-    return f"{signed}.{tokens._encode(tokens._sign(b'secret', signed))}"
+    signed = f"{json_web_token._encode(json.dumps(header).encode())}.{make_token(b'secret', [], NOW).split('.')[1]}"
+    return f"{signed}.{json_web_token._encode(json_web_token._sign(b'secret', signed))}"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,16 @@ _Host = Annotated[str, _option("--host", "Address to listen at; 0.0.0.0 for ever
 _Port = Annotated[
     int, _option("--port", "Port to listen at; 0 takes a free one.", "-p", min=0, max=65535, metavar="PORT")
 ]
+_ConnectPort = Annotated[
+    int | None,
+    _option(
+        "--connect-gateway-port",
+        "Port for workers that connect; by default the one after --port.",
+        min=0,
+        max=65535,
+        metavar="PORT",
+    ),
+]
 _SdkUrls = Annotated[
     list[str] | None,
     _list_option("--sdk-url", "URL where an app serves its functions; may be repeated.", "-u", metavar="URL"),
@@ -103,6 +113,7 @@ def dev(
     sdk_url: _SdkUrls = None,
     host: _Host = "127.0.0.1",
     port: _Port = _DEFAULT_PORT,
+    connect_gateway_port: _ConnectPort = None,
     db: Annotated[
         str | None, _option("--db", "Keep everything in this file. By default nothing is kept.", metavar="PATH")
     ] = None,
@@ -129,6 +140,7 @@ def dev(
         sdk_urls=check_urls("--sdk-url", values_of("--sdk-url", sdk_url, os.environ)),
         host=host,
         port=port,
+        connect_gateway_port=connect_gateway_port,
         database=database,
         poll=not no_poll,
         poll_interval=poll_interval or _POLL_INTERVAL,
@@ -158,6 +170,7 @@ def start(
     sdk_url: _SdkUrls = None,
     host: _Host = "127.0.0.1",
     port: _Port = _DEFAULT_PORT,
+    connect_gateway_port: _ConnectPort = None,
     db: Annotated[str, _option("--db", "The file that keeps everything.", metavar="PATH")] = _DEFAULT_DATABASE,
     poll_interval: _PollInterval = _POLL_INTERVAL,
     retry_interval: _RetryInterval = 0.0,
@@ -181,6 +194,7 @@ def start(
         sdk_urls=check_urls("--sdk-url", values_of("--sdk-url", sdk_url, os.environ)),
         host=host,
         port=port,
+        connect_gateway_port=connect_gateway_port,
         database=db or _DEFAULT_DATABASE,
         poll_interval=poll_interval or _POLL_INTERVAL,
         retry_interval=retry_interval or None,

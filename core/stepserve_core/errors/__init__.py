@@ -25,6 +25,8 @@
     ├── RegistrationFailedError        the server did not accept the app's functions
     ├── UnknownError                   for whatever has no class of its own
     ├── StateUnavailableError          a run's state could not be fetched
+    ├── ConnectError                   a worker is not connected to the server, or cannot be
+    │   └── ConnectRefusedError            and trying again would not help
     ├── ServerAPIError                 the server's REST API refused a request, does not know it, or was not reached
     ├── DecryptionError                something was encrypted with another key
     ├── UnsupportedByServerError       the server lacks something that the function uses; never retried
@@ -75,6 +77,8 @@ from stepserve_core.errors.runs import (
     StepUnexpectedError,
 )
 from stepserve_core.errors.server import (
+    ConnectError,
+    ConnectRefusedError,
     RegistrationFailedError,
     SendEventsError,
     ServerAPIError,
@@ -95,6 +99,8 @@ __all__ = [
     "BodyInvalidError",
     "CodedError",
     "ConfigurationError",
+    "ConnectError",
+    "ConnectRefusedError",
     "DecryptionError",
     "DependencyMissingError",
     "DeterminismError",

@@ -31,6 +31,14 @@ class StateUnavailableError(Error):
     """The state of a run, too large for the request, could not be fetched."""
 
 
+class ConnectError(Error):
+    """A worker is not connected to the server, or cannot be; see `stepserve.connect`."""
+
+
+class ConnectRefusedError(ConnectError):
+    """The server does not let the worker connect: its key or its functions are not accepted."""
+
+
 class ServerAPIError(Error):
     """The server's REST API refused a request, does not know it, or could not be reached.
 

@@ -18,6 +18,7 @@ from stepserve_core.executor.decisions import (
     GatewayStep,
     InvokeStep,
     NoteMetadata,
+    ParkItem,
     PlanStep,
     RetryItem,
     RunFacts,
@@ -75,10 +76,21 @@ def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float
 
 
 def _let_go(scope: Scope, work: Work, decisions: list[Decision]) -> bool:
+    first = decisions[0] if decisions else None
+    if isinstance(first, ParkItem):
+        return _park(scope, work, first)
     retry = next((decision for decision in decisions if isinstance(decision, RetryItem)), None)
     if retry is None:
         return scope.tables.queue.finish(work.id, work.generation)
     return scope.tables.queue.put_back(work.id, work.generation, retry.at, retry.attempt, scope.now)
+
+
+def _park(scope: Scope, work: Work, park: ParkItem) -> bool:
+    """Let an item wait for room. Asked inside the transaction, because room is announced by another one."""
+    held = scope.tables.queue.put_back(work.id, work.generation, scope.now, work.attempt, scope.now)
+    if held and not park.is_over():
+        scope.tables.slots.block(work.id, park.key)
+    return held
 
 
 def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timing: Timing) -> RunFacts:
@@ -99,7 +111,7 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
         case EndRun():
             scope.tables.steps.add_attempt(run.id, _FUNCTION, decision.status, timing, _error_of(decision))
             end_run(scope, run, decision)
-        case RetryItem():
+        case RetryItem() | ParkItem():
             pass  # carried out first, by _let_go
         case _:
             _open_step(scope, work, run, decision)

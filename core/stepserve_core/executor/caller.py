@@ -10,7 +10,7 @@ from stepserve_core.executor.answers import Answer, read_answer
 from stepserve_core.executor.calls import build_call
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.clock import Clock
-from stepserve_core.executor.decisions import Decision
+from stepserve_core.executor.decisions import Decision, ParkItem
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
 from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
@@ -18,7 +18,7 @@ from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
 from stepserve_core.executor.realtime.broker import Broker
 from stepserve_core.executor.realtime.messages import as_json, make_message
-from stepserve_core.executor.transport import Transport, TransportError
+from stepserve_core.executor.transport import NoRoomError, Transport, TransportError
 
 Decide = Callable[[Claim], Awaitable[list[Decision]]]
 """What carries out an item as far as it can be before the answer is committed."""
@@ -43,7 +43,10 @@ class Caller:
             return [overflow]
         if item.work.kind in gateway.KINDS:
             return self.plan_gateway(item, await self._ask_gateway(item))
-        answer = await self._call(item)
+        try:
+            answer = await self._call(item)
+        except NoRoomError as error:
+            return [ParkItem(error.key, error.is_over)]
         return plan(item.work, item.run, answer, self._clock.now(), self._policy())
 
     def plan_gateway(self, item: Claim, reply: GatewayReply | gateway.Problem) -> list[Decision]:
@@ -61,6 +64,8 @@ class Caller:
         call = build_call(item.work, item.run, item.state, url, request_id=request_id, signing_key=key, now=now)
         try:
             reply = await self._transport.send("POST", call.url, call.headers, call.body, self._settings.call_timeout)
+        except NoRoomError:
+            raise
         except TransportError as error:
             return Answer(failure=Failure(error.code, str(error)))
         return read_answer(reply)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from stepserve_core.executor.failures import Failure
@@ -89,6 +91,13 @@ class RetryItem(msgspec.Struct, frozen=True):
 
     at: float
     attempt: int
+
+
+class ParkItem(msgspec.Struct, frozen=True):
+    """Put the same item back until there is room at `key`; `is_over` says whether there is by now."""
+
+    key: str
+    is_over: Callable[[], bool]
 
 
 class PlanStep(msgspec.Struct, frozen=True):
@@ -203,6 +212,7 @@ Decision = (
     FinishStep
     | FailAttempt
     | RetryItem
+    | ParkItem
     | PlanStep
     | SleepStep
     | WaitStep

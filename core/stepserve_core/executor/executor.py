@@ -13,6 +13,9 @@ from stepserve_core.errors import SendEventsError
 from stepserve_core.executor import ids
 from stepserve_core.executor.caller import Caller, Decide
 from stepserve_core.executor.clock import Clock, RealClock
+from stepserve_core.executor.connect.room import Room
+from stepserve_core.executor.connect.transport import WorkerTransport
+from stepserve_core.executor.connect.workers import Workers
 from stepserve_core.executor.controls import Controls
 from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
 from stepserve_core.executor.functions import read_registration
@@ -79,7 +82,8 @@ class Executor(Controls):
         self.settings = settings or LoopSettings()
         self.registry = Registry(backlog_limit=self.settings.backlog_limit)
         self._http = HttpTransport()
-        self._transport = transport or self._http
+        self.workers = Workers(self.clock)
+        self._transport = transport or WorkerTransport(self._http, self.workers, lambda: self.registry)
         self.realtime = Broker(self.settings.signing_key)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -95,6 +99,8 @@ class Executor(Controls):
             lambda: self.registry,
             self.settings,
         )
+        self._room = Room(self.store, self.loop.wake)
+        self.workers.on_room = self._room.announce
 
     @classmethod
     def embedded(
@@ -164,6 +170,7 @@ class Executor(Controls):
             await self.loop.stop(grace)
             await self._task
             self._task = None
+        await self._room.close()
         if self._embedded is not None:
             self._embedded.detach()
         await self._transport.close()

@@ -51,6 +51,11 @@ class Registry:
             return function
         return self._by_slug.get(id_or_slug)
 
+    def app_of(self, slug: str) -> str:
+        """Return the id of the app of a function, archived or not; nothing where there is none."""
+        function = self._by_slug.get(slug) or next((one for one in self.all() if one.slug == slug), None)
+        return "" if function is None else function.app_id
+
     def started_by(self, name: str, event: Callable[[], Mapping[str, Any]]) -> list[Function]:
         """Return the functions that an event starts."""
         return [self._by_id[function_id] for function_id in self._triggers.match(name, event)]

@@ -20,6 +20,7 @@ from stepserve_core.executor.api.http import Access
 from stepserve_core.executor.api.routes import build_api
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.clock import Clock
+from stepserve_core.executor.connect.gateway import Gateway
 from stepserve_core.executor.executor import GRACE, Executor
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
@@ -44,6 +45,7 @@ class ServerConfig:
         kind: "dev" (no keys, a busy port moves up by one) or "cloud" (keys required, the port as given).
         host: the address to listen at.
         port: the port; 0 takes a free one.
+        connect_gateway_port: the port for workers that connect; by default the one after `port`, or a free one.
         sdk_urls: apps to sync.
         database: the file; None keeps everything in memory.
         synchronous: FULL survives loss of power, NORMAL the death of the process.
@@ -65,6 +67,7 @@ class ServerConfig:
     kind: str = "dev"
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    connect_gateway_port: int | None = None
     sdk_urls: Sequence[str] = ()
     database: str | None = None
     synchronous: str = "FULL"
@@ -98,8 +101,9 @@ class ServerConfig:
             check_key(self.signing_key, "--signing-key (INNGEST_SIGNING_KEY)")
         if self.signing_key_fallback:
             check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
-        if not 0 <= self.port <= 65535:
-            raise ConfigurationError(f"--port must lie between 0 and 65535, not {self.port}")
+        for flag, port in (("--port", self.port), ("--connect-gateway-port", self.connect_gateway_port)):
+            if not 0 <= (port or 0) <= 65535:
+                raise ConfigurationError(f"{flag} must lie between 0 and 65535, not {port}")
         if self.retention is not None and self.retention < SHORTEST_RETENTION:
             raise ConfigurationError(f"--retention must be at least {SHORTEST_RETENTION:g} s, not {self.retention:g} s")
         if self.concurrency < 1:
@@ -122,6 +126,7 @@ class RunningServer:
     url: str
     port: int
     executor: Executor
+    gateway: Gateway
     finished: asyncio.Event
 
 
@@ -133,36 +138,38 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         ConfigurationError: a setting, the port, or the database cannot be used.
     """
     config.check()
-    listener = bind(config)
-    try:
+    with contextlib.ExitStack() as unless_served:
+        listener = unless_served.enter_context(contextlib.closing(bind(config)))
+        gateway_listener = unless_served.enter_context(contextlib.closing(bind_gateway(config, listener)))
         executor = _build_executor(config, clock)
-    except BaseException:
-        listener.close()
-        raise
+        try:
+            await executor.start()
+        except BaseException:
+            await executor.stop(0)
+            raise
+        unless_served.pop_all()
+    gateway = Gateway(executor.workers, executor.register)
+    await gateway.start(gateway_listener)
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
-    server = QuietServer(_uvicorn_config(executor, config, sync))
+    server = QuietServer(_uvicorn_config(executor, config, sync, gateway))
     finished = asyncio.Event()
-    try:
-        await executor.start()
-    except BaseException:
-        listener.close()
-        await executor.stop(0)
-        raise
     serve_task = asyncio.create_task(server.serve(sockets=[listener]))
     serve_task.add_done_callback(lambda _: finished.set())
     sync_task = asyncio.create_task(sync.run())
     try:
         await server.listening.wait()
         port: int = listener.getsockname()[1]
-        yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, finished)
+        yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, gateway, finished)
     finally:
+        await gateway.drain()
         await executor.realtime.close()  # or its subscribers would hold the server up
         server.stop()
         sync.stop()
         await asyncio.gather(serve_task, sync_task)
         await sync_transport.close()
         await executor.stop(config.grace)
+        await gateway.close()  # after the calls in flight: workers answer them until here
 
 
 def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
@@ -181,9 +188,9 @@ def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
     )
 
 
-def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync) -> uvicorn.Config:
+def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
-        build_api(executor, config.access, sync),
+        build_api(executor, config.access, sync, gateway),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -244,9 +251,25 @@ def bind(config: ServerConfig) -> socket.socket:
     Raises:
         PortInUseError: the port is taken, or every one that was tried.
     """
-    tried = _PORTS_TRIED if config.kind == "dev" and config.port else 1
+    return _bind(config, config.port, "--port")
+
+
+def bind_gateway(config: ServerConfig, api: socket.socket) -> socket.socket:
+    """Return a listening socket for workers, by default at the port after that of the API (executor.md 1.1).
+
+    Raises:
+        PortInUseError: as `bind`.
+    """
+    port = config.connect_gateway_port
+    if port is None:
+        port = api.getsockname()[1] + 1 if config.port else 0
+    return _bind(config, port, "--connect-gateway-port")
+
+
+def _bind(config: ServerConfig, first: int, flag: str) -> socket.socket:
+    tried = _PORTS_TRIED if config.kind == "dev" and first else 1
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    for port in range(config.port, min(config.port + tried, 65536)):
+    for port in range(first, min(first + tried, 65536)):
         # Named, because asyncio turns Nagle's delay off only for sockets that say that they are TCP.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
@@ -257,11 +280,11 @@ def bind(config: ServerConfig) -> socket.socket:
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRINUSE:
-                raise ConfigurationError(f"cannot listen at {config.host}:{port} (--host, --port): {error}") from None
+                raise ConfigurationError(f"cannot listen at {config.host}:{port} (--host, {flag}): {error}") from None
         else:
             listener.setblocking(False)
             return listener
-    raise PortInUseError(f"port {config.port} is in use; choose another one with --port")
+    raise PortInUseError(f"port {first} is in use; choose another one with {flag}")
 
 
 class QuietServer(uvicorn.Server):

@@ -31,6 +31,18 @@ class TransportError(Exception):
         self.code = code
 
 
+class NoRoomError(TransportError):
+    """No connected worker takes the call now. It waits for `key`, without using up an attempt (executor.md 9.5).
+
+    `is_over` says whether a worker takes it by now.
+    """
+
+    def __init__(self, slug: str, key: str, is_over: Callable[[], bool]) -> None:
+        super().__init__("connect_no_healthy_connection", f"no connected worker takes calls of {slug} now")
+        self.key = key
+        self.is_over = is_over
+
+
 class Transport(Protocol):
     """Sends a request to an app and returns its answer."""
 

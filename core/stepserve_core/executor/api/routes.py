@@ -13,10 +13,11 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, cancellations, intake, metadata, reads, realtime, signals
+from stepserve_core.executor.api import apps, cancellations, connect, intake, metadata, reads, realtime, signals
 from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
+from stepserve_core.executor.connect.gateway import Gateway
 from stepserve_core.executor.executor import Executor
 
 
@@ -39,6 +40,9 @@ ROUTES = [
     Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
     Route("/v0/runs/{id}/batch", reads.get_batch, methods=["GET"]),
     Route("/v0/runs/{id}/actions", reads.get_actions, methods=["GET"]),
+    Route("/v0/connect/start", connect.start, methods=["POST"]),
+    Route("/v0/connect/flush", connect.flush, methods=["POST"]),
+    Route("/v0/connect/envs/{env}/conns", connect.list_connections, methods=["GET"]),
     Route("/v1/events", reads.list_events, methods=["GET"]),
     Route("/v1/events/{id}", reads.get_event, methods=["GET"]),
     Route("/v1/events/{id}/runs", reads.list_event_runs, methods=["GET"]),
@@ -81,8 +85,13 @@ class ServerKindMiddleware:
         await self._app(scope, receive, send_with_header)
 
 
-def build_api(executor: Executor, access: Access, sync: AppSync | None = None) -> Starlette:
-    """Return the API of an executor as an ASGI application; `sync` is asked to sync apps by URL."""
+def build_api(
+    executor: Executor, access: Access, sync: AppSync | None = None, gateway: Gateway | None = None
+) -> Starlette:
+    """Return the API of an executor as an ASGI application.
+
+    `sync` is asked to sync apps by URL, `gateway` is where workers are sent.
+    """
     app = Starlette(
         routes=ROUTES,
         middleware=[
@@ -101,4 +110,5 @@ def build_api(executor: Executor, access: Access, sync: AppSync | None = None) -
     app.state.executor = executor
     app.state.access = access
     app.state.sync = sync
+    app.state.gateway = gateway
     return app
