@@ -101,9 +101,7 @@ class ServerConfig:
             check_key(self.signing_key, "--signing-key (INNGEST_SIGNING_KEY)")
         if self.signing_key_fallback:
             check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
-        for flag, port in (("--port", self.port), ("--connect-gateway-port", self.connect_gateway_port)):
-            if not 0 <= (port or 0) <= 65535:
-                raise ConfigurationError(f"{flag} must lie between 0 and 65535, not {port}")
+        self._check_ports()
         if self.retention is not None and self.retention < SHORTEST_RETENTION:
             raise ConfigurationError(f"--retention must be at least {SHORTEST_RETENTION:g} s, not {self.retention:g} s")
         if self.concurrency < 1:
@@ -111,6 +109,11 @@ class ServerConfig:
         if self.backlog_limit is not None and self.backlog_limit < 1:
             raise ConfigurationError(f"--backlog-limit must be at least 1, not {self.backlog_limit}")
         GatewayPolicy(self.gateway_allow)
+
+    def _check_ports(self) -> None:
+        for flag, port in (("--port", self.port), ("--connect-gateway-port", self.connect_gateway_port)):
+            if not 0 <= (port or 0) <= 65535:
+                raise ConfigurationError(f"{flag} must lie between 0 and 65535, not {port}")
 
     @property
     def access(self) -> Access:
