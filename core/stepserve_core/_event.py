@@ -58,6 +58,13 @@ class Event(Model, Generic[DataT_co], kw_only=True):
             raise EventInvalidError(f"event {self.name!r}: ts must be Unix milliseconds, not {type(self.ts).__name__}")
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Any) -> Any:
+        """Let events be fields of pydantic models, as those of the official SDK can."""
+        from stepserve_core._pydantic_event import event_schema  # noqa: PLC0415 - it imports pydantic
+
+        return event_schema(cls, source, handler)
+
+    @classmethod
     def complaint(cls, text: str) -> EventInvalidError:
         """Return the error for a value of which no event can be made."""
         return EventInvalidError(f"not an event: {text}")

@@ -12,6 +12,7 @@ import typing
 import uuid
 from typing import Any
 
+import msgspec
 import typing_extensions
 
 from stepserve_core._annotations import union_of
@@ -33,9 +34,14 @@ def is_union(typ: Any) -> bool:
 
 
 def is_pydantic(cls: object) -> bool:
-    """Say whether pydantic builds instances of `cls`: models, its dataclasses, its own types."""
-    return isinstance(cls, type) and (
-        hasattr(cls, "__get_pydantic_core_schema__") or "__pydantic_validator__" in cls.__dict__
+    """Say whether pydantic builds instances of `cls`: models, its dataclasses, its own types.
+
+    Structs, such as our events, may tell pydantic how; msgspec needs no telling.
+    """
+    return (
+        isinstance(cls, type)
+        and (hasattr(cls, "__get_pydantic_core_schema__") or "__pydantic_validator__" in cls.__dict__)
+        and not issubclass(cls, msgspec.Struct)
     )
 
 
