@@ -20,8 +20,12 @@ _LISTENS = re.compile(r"stepserve listens at (http://[\w.:]+)")
 
 
 def environment(**own: str) -> dict[str, str]:
-    """Return the environment of a child: this package on its path, nothing set up for Inngest but `own`."""
+    """Return the environment of a child: this package on its path, nothing set up for Inngest but `own`.
+
+    Servers do not look for apps by themselves: whatever else runs on this machine is not the test's.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("INNGEST_")}
+    inherited["INNGEST_NO_DISCOVERY"] = "1"
     return {**inherited, "PYTHONPATH": os.pathsep.join(map(str, _ROOTS)), **own}
 
 

@@ -131,6 +131,7 @@ class RawApp:
     signing_token: str | None = None
     calls: list[Call] = field(default_factory=list)
     replies: dict[str, Callable[[Call], Any]] = field(default_factory=dict)
+    syncs: int = 0
 
     def calls_of(self, function: str) -> list[Call]:
         return [call for call in self.calls if call.function == f"{self.name}-{function}"]
@@ -152,7 +153,10 @@ class RawApp:
     async def ahandle(self, request: Request) -> Response:
         """Answer a request, as an SDK's handler does."""
         if request.method == "PUT":
+            self.syncs += 1
             return await self._sync()
+        if request.method == "GET":
+            return Response(200, SDK_HEADERS, b"{}")
         query = parse_qs(urlsplit(request.url).query)
         target = query["stepId"][0]
         call = Call(

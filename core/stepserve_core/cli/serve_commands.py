@@ -12,6 +12,7 @@ from stepserve_core.cli import log_lines
 from stepserve_core.cli.log_lines import LogLevel
 from stepserve_core.cli.problems import Problem, UsageProblem
 from stepserve_core.cli.requirements import require_server
+from stepserve_core.cli.serve_options import SETTINGS, ServeCommand
 from stepserve_core.cli.settings import check_urls, read_duration, values_of, variable_of
 from stepserve_core.errors import ConfigurationError
 
@@ -105,11 +106,12 @@ _JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(dev)
-    app.command()(start)
+    app.command(cls=ServeCommand)(dev)
+    app.command(cls=ServeCommand)(start)
 
 
 def dev(
+    context: typer.Context,
     sdk_url: _SdkUrls = None,
     host: _Host = "127.0.0.1",
     port: _Port = _DEFAULT_PORT,
@@ -119,6 +121,9 @@ def dev(
     ] = None,
     persist: Annotated[bool, _option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
     no_poll: Annotated[bool, _option("--no-poll", "Do not sync apps again that are well.")] = False,
+    no_discovery: Annotated[
+        bool, _option("--no-discovery", "Do not look for apps at the usual ports of this machine.")
+    ] = False,
     poll_interval: _PollInterval = _POLL_INTERVAL,
     retry_interval: _RetryInterval = 0.0,
     queue_workers: _QueueWorkers = 100,
@@ -143,6 +148,7 @@ def dev(
         connect_gateway_port=connect_gateway_port,
         database=database,
         poll=not no_poll,
+        discover=not no_discovery,
         poll_interval=poll_interval or _POLL_INTERVAL,
         retry_interval=retry_interval or None,
         concurrency=queue_workers,
@@ -152,10 +158,11 @@ def dev(
         retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)
-    _serve(config, f"for development; {kept}")
+    _serve(context, config, f"for development; {kept}")
 
 
 def start(
+    context: typer.Context,
     signing_key: Annotated[
         str | None,
         _option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
@@ -205,7 +212,7 @@ def start(
         retention=read_duration("--retention", retention),
     )
     log_lines.configure(log_level, as_json=json_log)
-    _serve(config, f"for production; runs are kept in {db}")
+    _serve(context, config, f"for production; runs are kept in {db}")
 
 
 def _config_type() -> type[ServerConfig]:
@@ -215,7 +222,7 @@ def _config_type() -> type[ServerConfig]:
     return ServerConfig
 
 
-def _serve(config: ServerConfig, purpose: str) -> None:
+def _serve(context: typer.Context, config: ServerConfig, purpose: str) -> None:
     from stepserve_core.executor import server  # noqa: PLC0415 - as above
 
     def announce(url: str) -> None:
@@ -223,6 +230,8 @@ def _serve(config: ServerConfig, purpose: str) -> None:
             _log.warning("port %s is in use; apps find the server only with INNGEST_BASE_URL=%s", config.port, url)
         _log.info("stepserve listens at %s, %s", url, purpose)
 
+    if SETTINGS in context.meta:
+        _log.info("settings are read from %s", context.meta[SETTINGS])
     try:
         server.run(config, announce)
     except server.PortInUseError as error:

@@ -15,6 +15,7 @@ from stepserve_core import _protocol
 from stepserve_core._signature import sign
 from stepserve_core.executor import fragments
 from stepserve_core.executor.answers import Reply
+from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.store.apps import App
 from stepserve_core.executor.store.tables import Tables
@@ -58,6 +59,7 @@ class AppSync:
         signing_key: signs the requests, where there is one.
         interval: seconds between two rounds.
         poll_healthy: whether apps without error are asked again, so that changes are seen.
+        discovery: looks for apps while none is known.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class AppSync:
         signing_key: str | None,
         interval: float = 5.0,
         poll_healthy: bool = False,
+        discovery: Discovery | None = None,
     ) -> None:
         self._executor = executor
         self._transport = transport
@@ -78,16 +81,19 @@ class AppSync:
         self._signing_key = signing_key
         self._interval = interval
         self._poll_healthy = poll_healthy
+        self._discovery = discovery
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Sync until `stop` is called."""
         await self._sync_all(self._urls)
+        await self._discover()
         while not self._stopped.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._interval)
                 return
             await self._round()
+            await self._discover()
 
     def stop(self) -> None:
         """End `run` after the round that is under way."""
@@ -114,6 +120,18 @@ class AppSync:
         known = {app.url for app in apps}
         urls = failed | healthy | {url for url in self._urls if url not in known and self._poll_healthy}
         await self._sync_all(sorted(url for url in urls if url.startswith("http")))
+
+    async def _discover(self) -> None:
+        """Look for apps until the first one is known, then never again (executor.md 1.3)."""
+        if self._discovery is None:
+            return
+        if await self._executor.read(lambda tables: tables.apps.all()):
+            self._discovery = None
+            return
+        found = await self._discovery.look()
+        for url in found:
+            _log.info("found an app at %s (--no-discovery turns this off)", url)
+        await self._sync_all(found)
 
     async def _sync_all(self, urls: Sequence[str]) -> None:
         """Sync several apps at once; a failure inside the executor must not end the rounds."""

@@ -21,6 +21,7 @@ from stepserve_core.executor.api.routes import build_api
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.connect.gateway import Gateway
+from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import GRACE, Executor
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
@@ -54,6 +55,7 @@ class ServerConfig:
         retry_interval: fixed seconds between attempts, in place of the backoff table.
         poll: whether healthy apps are synced again at each interval; by default in dev.
         poll_interval: seconds between two rounds of syncs.
+        discover: whether apps are looked for at the usual ports of this machine while none is known.
         call_timeout: seconds that a call to an app may take.
         concurrency: calls under way at once.
         gateway_allow: where gateway steps may connect to, see `GatewayPolicy`; by default the internet, and in dev
@@ -77,6 +79,7 @@ class ServerConfig:
     retry_interval: float | None = None
     poll: bool | None = None
     poll_interval: float = 5.0
+    discover: bool = False
     call_timeout: float = DEFAULT_TIMEOUT
     concurrency: int = 100
     gateway_allow: Sequence[str] = ()
@@ -213,6 +216,7 @@ def _build_sync(executor: Executor, transport: HttpTransport, config: ServerConf
         signing_key=config.signing_key,
         interval=config.poll_interval,
         poll_healthy=config.kind == "dev" if config.poll is None else config.poll,
+        discovery=Discovery() if config.discover else None,
     )
 
 
