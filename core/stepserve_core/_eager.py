@@ -88,6 +88,16 @@ if sys.version_info < (3, 12):
         def close(self) -> None:
             self._coroutine.close()
 
+        @property
+        def cr_frame(self) -> Any:
+            """Where it is, for whoever asks a task for its stack."""
+            return self._coroutine.cr_frame  # type: ignore[attr-defined]
+
+        @property
+        def cr_await(self) -> Any:
+            """What it waits for."""
+            return self._coroutine.cr_await  # type: ignore[attr-defined]
+
         def __await__(self) -> _Begun:  # for task factories that wrap a coroutine
             return self
 

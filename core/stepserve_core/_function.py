@@ -28,6 +28,7 @@ from stepserve_core._config import (
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._event_type import EventTypes
 from stepserve_core._middleware import UninitializedMiddleware
+from stepserve_core._triggering import event_name
 from stepserve_core.errors import Error, FunctionConfigInvalidError
 
 T = TypeVar("T")
@@ -188,6 +189,11 @@ class Function(Generic[T_co]):
     def name(self) -> str:
         """The name for people."""
         return self._options.name or self._options.fn_id
+
+    @property
+    def event_names(self) -> list[str]:
+        """The names of the events that start it."""
+        return [str(event_name(one.event)) for one in self._options.triggers if isinstance(one, TriggerEvent)]
 
     @property
     def retries(self) -> int | None:

@@ -1,1 +1,69 @@
-"""For tests of adapters; needs pytest."""
+"""Tests of durable functions, and of adapters.
+
+    async with Harness(client, [order]) as h:
+        run = await h.send(Event(name="shop/order.created"))
+        await h.run_until_idle()
+        assert run.step("charge").attempts == 1
+
+The harness needs `stepserve[server]`. `stepserve.testing.contract` needs pytest; so does `stepserve.testing.plugin`,
+which pytest finds by itself. What is here is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepserve.testing.errors import BlockedError as BlockedError
+    from stepserve.testing.errors import HarnessError as HarnessError
+    from stepserve.testing.errors import NeverIdleError as NeverIdleError
+    from stepserve.testing.errors import NoRunError as NoRunError
+    from stepserve.testing.errors import ReplayError as ReplayError
+    from stepserve.testing.errors import StubError as StubError
+    from stepserve.testing.errors import UnknownStepError as UnknownStepError
+    from stepserve.testing.errors import UnstubbedStepError as UnstubbedStepError
+    from stepserve.testing.harness import Harness as Harness
+    from stepserve.testing.harness import HarnessSync as HarnessSync
+    from stepserve.testing.runs import Run as Run
+    from stepserve.testing.runs import RunError as RunError
+    from stepserve.testing.runs import StepRecord as StepRecord
+
+_ERRORS = (
+    "BlockedError",
+    "HarnessError",
+    "NeverIdleError",
+    "NoRunError",
+    "ReplayError",
+    "StubError",
+    "UnknownStepError",
+    "UnstubbedStepError",
+)
+_MODULES = {
+    **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(("Harness", "HarnessSync"), "harness"),
+    **dict.fromkeys(("Run", "RunError", "StepRecord"), "runs"),
+}
+
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
+    "BlockedError",
+    "Harness",
+    "HarnessError",
+    "HarnessSync",
+    "NeverIdleError",
+    "NoRunError",
+    "ReplayError",
+    "Run",
+    "RunError",
+    "StepRecord",
+    "StubError",
+    "UnknownStepError",
+    "UnstubbedStepError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

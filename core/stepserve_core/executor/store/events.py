@@ -62,6 +62,11 @@ class Events:
         )
         return [Event(*row) for row in rows]
 
+    def of_users(self) -> list[Event]:
+        """Return every event that users sent, the oldest first; for tests, which have few."""
+        rows = self._execute(f"SELECT {_COLUMNS} FROM events WHERE name NOT LIKE 'inngest/%' ORDER BY seq")
+        return [Event(*row) for row in rows]
+
     def page(self, begin: str, end: str, names: list[str], limit: int, *, internal: bool) -> list[Event]:
         """Return events whose internal id lies between `begin` (included) and `end`, the newest first."""
         named = f" AND name IN ({', '.join('?' * len(names))})" if names else ""

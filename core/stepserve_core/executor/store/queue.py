@@ -90,6 +90,13 @@ class Queue:
         row = self._execute("SELECT rank FROM queue WHERE state = 0 ORDER BY rank LIMIT 1").fetchone()
         return None if row is None else row[0]
 
+    def next_due_but_ticks(self) -> float | None:
+        """Return when the next waiting item is due that is not the tick of a schedule."""
+        row = self._execute(
+            "SELECT rank FROM queue WHERE state = 0 AND kind != 'cron' ORDER BY rank LIMIT 1"
+        ).fetchone()
+        return None if row is None else row[0]
+
     def find_due(self, now: float, limit: int) -> list[Claimed]:
         """Return waiting items whose time has come, the earliest first."""
         rows = self._execute(

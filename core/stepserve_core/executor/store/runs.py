@@ -168,6 +168,10 @@ class Runs:
         row = self._execute(f"{_ROW} WHERE r.id = ?", (run_id,)).fetchone()
         return None if row is None else to_row(row)
 
+    def all(self) -> list[RunRow]:
+        """Return every run, in the order in which they were queued; for tests, which have few."""
+        return [to_row(row) for row in self._execute(f"{_ROW} ORDER BY r.queued_at, r.rowid")]
+
     def of_event(self, internal_id: str) -> list[RunRow]:
         """Return the runs that an event started, the oldest first."""
         rows = self._execute(
