@@ -8,7 +8,16 @@ from typing import Any
 
 import sentry_sdk
 
-from stepserve_core import Context, ContextSync, Function, Inngest, MiddlewareSync, StepMemos, TransformOutputResult
+from stepserve_core import (
+    CallInfo,
+    Context,
+    ContextSync,
+    Function,
+    Inngest,
+    MiddlewareSync,
+    StepMemos,
+    TransformOutputResult,
+)
 from stepserve_core._runtime import threads
 
 FLUSH_SECONDS = 2.0
@@ -26,17 +35,20 @@ class SentryMiddleware(MiddlewareSync):
 
     def __init__(self, client: Inngest, raw_request: object) -> None:
         super().__init__(client, raw_request)
-        self._scope: AbstractContextManager[Any] | None = None
         self._is_async = False
         if not sentry_sdk.is_initialized():
             client.logger.warning("SentryMiddleware does nothing: call sentry_sdk.init(dsn=…) while the program starts")
+
+    def around_call(self, call: CallInfo) -> AbstractContextManager[object]:
+        """Give the call a scope of its own; it is left whatever becomes of the call."""
+        del call
+        return sentry_sdk.isolation_scope()
 
     def transform_input(self, ctx: Context | ContextSync, function: Function[Any], steps: StepMemos) -> None:
         """Tag whatever is sent from now on."""
         del steps
         self._is_async = isinstance(ctx, Context)
-        self._scope = sentry_sdk.isolation_scope()
-        scope = self._scope.__enter__()
+        scope = sentry_sdk.get_isolation_scope()
         scope.set_tag("inngest.app.id", self.client.app_id)
         scope.set_tag("inngest.event.count", len(ctx.events))
         scope.set_tag("inngest.event.id", ctx.event.id)
@@ -55,10 +67,7 @@ class SentryMiddleware(MiddlewareSync):
             sentry_sdk.capture_exception(result.error, tags={"inngest.step.id": result.step.id})
 
     def before_response(self) -> Awaitable[None] | None:
-        """Send what is queued, and leave the scope of the call."""
-        if self._scope is not None:
-            scope, self._scope = self._scope, None
-            scope.__exit__(None, None, None)
+        """Send what is queued."""
         if self._is_async:
             return threads.run(_flush)  # it blocks
         _flush()
