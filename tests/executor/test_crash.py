@@ -1,95 +1,47 @@
-"""A server that is killed in the middle of its work: nothing accepted is lost, no memoised step runs again."""
+"""A server that is killed in the middle of its work: nothing accepted is lost, no memoised step runs again.
+
+`STEPSERVE_CRASH_KILLS` is how many times (6), `STEPSERVE_CRASH_SEED` what decides the moments.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import json
 import os
 import random
 import signal
 import socket
 import sqlite3
 import sys
-from collections import Counter
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from stepserve_core._protocol import Response
-from tests.executor.raw_app import Call, Fn, RawApp, invoke, replay, run, served, sleep, wait
+from tests.executor.crash_app import Witness, outcomes, waiter
+from tests.executor.raw_app import Fn, RawApp, served
 
 pytestmark = pytest.mark.anyio
 
-Steps = Generator[Any, Any, Any]
-RUNS, KILLS = 60, 6
-
-
-def pipeline(call: Call) -> Steps:
-    number = call.event["data"]["n"]
-    first = yield run("first", number)
-    yield sleep("nap", "20ms")
-    parts = yield [run(f"part-{name}", name) for name in "abc"]
-    child = yield invoke("child", "app-child", {"n": first})
-    return [first, "".join(parts), child]
-
-
-def child(call: Call) -> Steps:
-    return (yield run("double", call.event["data"]["n"] * 2))
-
-
-def waiter(call: Call) -> Steps:
-    event = yield wait("go", "test/go", "1h", "async.data.n == event.data.n")
-    return event["data"]["n"]
-
-
-def number_of(call: Call) -> Steps:
-    return (yield run("number", call.event["data"]["n"]))
-
-
-def numbers_of(call: Call) -> Steps:
-    return (yield run("numbers", [event["data"]["n"] for event in call.body["events"]]))
-
-
-FLOW = [
-    Fn("batched", numbers_of, [{"event": "test/b"}], options={"batchEvents": {"maxSize": 4, "timeout": "1s"}}),
-    Fn("debounced", number_of, [{"event": "test/d"}], options={"debounce": {"period": "1s", "key": "event.data.n"}}),
-    Fn("once", number_of, [{"event": "test/o"}], options={"idempotency": "event.data.n"}),
-    Fn(
-        "limited",
-        pipeline,
-        [{"event": "test/l"}],
-        options={
-            "throttle": {"limit": 20, "period": "1s", "burst": 5},
-            "concurrency": {"fn": [{"limit": 8}], "step": [{"limit": 3}]},
-            "singleton": {"mode": "skip", "key": "event.data.n"},
-            "timeouts": {"start": "10m", "finish": "10m"},
-            "priority": {"run": "int(event.data.n)"},
-        },
-    ),
-]
-
-
-class Witness(RawApp):
-    """An app that notices when a step is executed although it had its memo before."""
-
-    def __init__(self, functions: list[Fn]) -> None:
-        super().__init__(functions)
-        self.memoised: dict[str, set[str]] = {}
-        self.violations: list[tuple[str, str]] = []
-
-    def watch(self, script: Any) -> Any:
-        def answer(call: Call) -> Response:
-            known = self.memoised.setdefault(call.body["ctx"]["run_id"], set())
-            known.update(call.memos)
-            lost = known - set(call.memos)
-            self.violations += [(call.function, step) for step in lost]
-            if call.target in known:
-                self.violations.append((call.function, f"{call.target} again"))
-            return replay(script, call)
-
-        return answer
+KILLS = int(os.environ.get("STEPSERVE_CRASH_KILLS", "6"))
+SEED = int(os.environ.get("STEPSERVE_CRASH_SEED", "20240517"))
+LETTERS = {
+    "x": "pipeline",
+    "w": "waiter",
+    "i": "impatient",
+    "f": "flaky",
+    "s": "signalled",
+    "c": "stuck",
+    "d": "debounced",
+    "o": "once",
+    "l": "limited",
+    "k": "keyed",
+    "n": "newest",
+}
+"""The last letter of an event's name to the function that it starts."""
 
 
 class Server:
@@ -100,14 +52,18 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, patience: float | None = None) -> None:
+        """Start it, and wait until it listens, or `patience` seconds."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         module = [sys.executable, "-m", "tests.executor.crash_server"]
         self._process = await asyncio.create_subprocess_exec(
             *module, *self._arguments, stdout=asyncio.subprocess.PIPE, env=environment
         )
         assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), patience)
+        except asyncio.TimeoutError:
+            return
 
         assert line.startswith(b"http://")
 
@@ -124,80 +80,133 @@ def free_port() -> int:
         return port
 
 
+class Feed:
+    """Sends events without end while the server dies and comes back. What gets no answer is sent again, unchanged."""
+
+    def __init__(self, http: httpx.AsyncClient, chance: random.Random) -> None:
+        self._http = http
+        self._chance = chance
+        self.sent = 0
+        """How many numbers were accepted; they count from 0."""
+        self.stopping = False
+
+    async def run(self) -> None:
+        while not self.stopping:
+            await self._send(self.sent)
+            self.sent += 1
+            with contextlib.suppress(httpx.HTTPError):
+                await self._http.post("/v1/functions/app-ticking/tick")
+                await self.signal(self.sent - 3)
+            await asyncio.sleep(self._chance.uniform(0.0, 0.15))
+
+    async def _send(self, n: int) -> None:
+        letters = [*LETTERS, "b"]
+        events = [{"name": f"test/{letter}", "id": f"{letter}-{n}", "data": {"n": n}} for letter in letters]
+        events.append({"name": "test/o", "id": f"again-{n}", "data": {"n": n}})
+        events += [{"name": f"test/{name}", "data": {"n": n - 3}} for name in ("go", "stop")]
+        # A seed makes the internal ids of a repeated request equal, by which a batch knows its events.
+        seed = base64.b64encode((n << 32).to_bytes(10, "big")).decode()
+        headers = {"x-inngest-event-id-seed": f"1700000000000,{seed}"}
+        while True:
+            try:
+                answer = await self._http.post("/e/key", json=events, headers=headers)
+            except httpx.HTTPError:
+                await asyncio.sleep(0.02)
+            else:
+                assert 200 == answer.status_code, answer.text
+                return
+
+    async def signal(self, n: int) -> None:
+        """Give the run of a number its signal; nobody waits for it where it was given before."""
+        await self._http.post("/v1/signals", json={"signal": f"s-{n}", "data": n})
+
+    async def release(self, n: int) -> None:
+        """Send everything that runs of a number may wait for."""
+        await self._http.post("/e/key", json=[{"name": f"test/{name}", "data": {"n": n}} for name in ("go", "stop")])
+        await self.signal(n)
+
+
 async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(tmp_path: Path) -> None:
-    server = Server(tmp_path / "crash.db", free_port())
-    app = Witness(
-        [
-            Fn("pipeline", pipeline, [{"event": "test/x"}]),
-            Fn("child", child),
-            Fn("waiter", waiter, [{"event": "test/w"}]),
-            *FLOW,
-        ]
-    )
-    for fn in app.functions:
-        app.replies[fn.id] = app.watch(fn.script)
-    chance = random.Random(20240517)
-    accepted: dict[str, Any] = {}
-    batched: dict[str, int] = {}
-    repeated: list[str] = []
-    async with served(app) as origin:
+    path = tmp_path / "crash.db"
+    server = Server(path, free_port())
+    app = Witness()
+    chance = random.Random(SEED)
+    async with served(app) as origin, httpx.AsyncClient(base_url=server.url, timeout=60) as http:
         app.url, app.api = f"{origin}/api/inngest", server.url
         await server.start()
-        async with httpx.AsyncClient(base_url=server.url, timeout=5) as http:
-            await http.post("/fn/register", json=app.registration())
-            numbers = iter(range(RUNS))
-            for kill in range(KILLS + 1):
-                for _, n in zip(range(RUNS // KILLS), numbers, strict=False):
-                    results = {"x": [n, "abc", n * 2], "w": n, "d": n, "o": n, "l": [n, "abc", n * 2]}
-                    events = [{"name": f"test/{name}", "data": {"n": n}} for name in [*results, "b", "o"]]
-                    *ids, in_batch, again = (await http.post("/e/key", json=events)).json()["ids"]
-                    accepted.update(zip(ids, results.values(), strict=True))
-                    batched[in_batch] = n
-                    repeated.append(again)
-                if kill < KILLS:
-                    await asyncio.sleep(chance.uniform(0.0, 0.3))
-                    await server.end(signal.SIGKILL)
-                    await server.start()
-            for n in range(RUNS):
-                await http.post("/e/key", json={"name": "test/go", "data": {"n": n}})
-            outcomes = {event_id: await _outcome(http, event_id) for event_id in accepted}
-            batches = {event_id: await _outcome(http, event_id) for event_id in batched}
-            second_runs = [await _runs(http, event_id) for event_id in repeated]
+        await http.post("/fn/register", json=app.registration())
+        feed = Feed(http, chance)
+        feeding = asyncio.create_task(feed.run())
+        for _ in range(KILLS):
+            await asyncio.sleep(chance.uniform(0.0, 0.8))
+            await server.end(signal.SIGKILL)
+            # One in five dies again while it starts.
+            await server.start(chance.uniform(0.1, 0.6) if chance.random() < 0.2 else None)
+        await server.end(signal.SIGKILL)
+        await server.start()
+        feed.stopping = True
+        await feeding
+        # Debounced events and open batches have no run yet, but an item in the queue.
+        while (waiting := _read(path, WAITING)) or _read(path, LEFT["queue"]) != [(0,)]:
+            for n in {json.loads(body)["data"].get("n") for (body,) in waiting}:
+                await feed.release(n)
+            await asyncio.sleep(0.5)
         status = await server.end(signal.SIGTERM)
 
-    assert {event_id: ("Completed", expected) for event_id, expected in accepted.items()} == outcomes
+    sent = range(feed.sent)
+    by_letter = {number: outcomes(number, feed.sent - 1) for number in sent}
+    expected = {f"{letter}-{n}": by_letter[n][name] for letter, name in LETTERS.items() for n in sent}
+    assert expected == _outcomes(path)
     # Every event is in one batch, and is once in it.
-    assert dict.fromkeys(batched, "Completed") == {
-        event_id: status for event_id, (status, numbers) in batches.items() if numbers.count(batched[event_id]) == 1
-    }
-    assert [[]] * RUNS == second_runs
-    assert Counter() == Counter(app.violations)
-    assert (0, {}) == (status, _left_behind(tmp_path / "crash.db"))
+    assert list(sent) == sorted(n for batch in _read(path, BATCHES) for n in json.loads(batch[0]))
+    assert [] == app.violations
+    assert (0, {}) == (status, _left_behind(path))
+    # One tick waits, and those before it fired once each: the first days of consecutive years.
+    years = [int(text[:4]) for (text,) in _read(path, TICKS)]
+    assert list(range(years[0], years[0] + len(years))) == years
+    assert [("ok",)] == _read(path, "PRAGMA integrity_check")
 
 
-async def _outcome(http: httpx.AsyncClient, event_id: str) -> tuple[str, Any]:
-    """Wait for the end of the only run of an event; debounced and batched ones begin later."""
-    while True:
-        runs = await _runs(http, event_id)
-        if runs and runs[0]["ended_at"] is not None:
-            (found,) = runs
-            return found["status"], found["output"]
-        await asyncio.sleep(0.02)
+OUTCOMES = (
+    "SELECT e.external_id, r.status, CASE r.status WHEN 'Completed' THEN r.output END FROM runs r"
+    " JOIN events e ON e.seq = r.event_seq JOIN functions f ON f.id = r.function_id"
+    " WHERE f.slug NOT IN ('app-child', 'app-batched', 'app-ticking') AND e.name NOT LIKE 'inngest/%'"
+)
+BATCHES = "SELECT r.output FROM runs r JOIN functions f ON f.id = r.function_id WHERE f.slug = 'app-batched'"
+TICKS = (
+    "SELECT e.external_id FROM runs r JOIN events e ON e.seq = r.event_seq WHERE r.cron IS NOT NULL"
+    " ORDER BY e.external_id"
+)
+LEFT = {
+    "queue": "SELECT count(*) FROM queue WHERE kind != 'cron'",
+    "more or less than one tick": "SELECT count(*) != 1 FROM queue WHERE kind = 'cron'",
+    "open batches": "SELECT count(*) FROM batches WHERE run_id IS NULL",
+    "runs whose steps are miscounted": "SELECT count(*) FROM runs r WHERE step_count !="
+    " (SELECT count(*) FROM steps s WHERE s.run_id = r.id AND s.memo IS NOT NULL)",
+    **{table: f"SELECT count(*) FROM {table}" for table in ("slots", "singletons", "pauses", "pending")},
+}
+WAITING = "SELECT e.body FROM runs r JOIN events e ON e.seq = r.event_seq WHERE r.ended_at IS NULL"
+"""The events of runs that have not ended."""
 
 
-async def _runs(http: httpx.AsyncClient, event_id: str) -> list[dict[str, Any]]:
-    runs: list[dict[str, Any]] = (await http.get(f"/v1/events/{event_id}/runs")).json()["data"]
-    return runs
+def _read(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute(sql).fetchall()
 
 
-def _left_behind(database: Path) -> dict[str, int]:
-    """Count what may be left of no run that has ended: queue items, slots, locks, pauses, open batches."""
-    connection = sqlite3.connect(database)
-    open_batches = "SELECT count(*) FROM batches WHERE run_id IS NULL"
-    counts = {name: f"SELECT count(*) FROM {name}" for name in ("queue", "slots", "singletons", "pauses")}
-    found = {name: connection.execute(sql).fetchone()[0] for name, sql in {**counts, "batches": open_batches}.items()}
-    connection.close()
-    return {name: count for name, count in found.items() if count}
+def _outcomes(path: Path) -> dict[str, tuple[str, Any]]:
+    """Return status and output of the run of every event; a second run of one would stand beside it."""
+    found: dict[str, tuple[str, Any]] = {}
+    for event_id, status, output in _read(path, OUTCOMES):
+        name = event_id if event_id not in found else f"{event_id} once more"
+        found[name] = (status, None if output is None else json.loads(output))
+    return found
+
+
+def _left_behind(path: Path) -> dict[str, int]:
+    """Count what may be left of no run that has ended."""
+    counts = {name: _read(path, sql)[0][0] for name, sql in LEFT.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 async def test_sigterm_ends_the_server_and_a_restart_goes_on(tmp_path: Path) -> None:
@@ -208,11 +217,13 @@ async def test_sigterm_ends_the_server_and_a_restart_goes_on(tmp_path: Path) -> 
         await server.start()
         async with httpx.AsyncClient(base_url=server.url, timeout=5) as http:
             await http.post("/fn/register", json=app.registration())
-            ids = (await http.post("/e/key", json={"name": "test/w", "data": {"n": 1}})).json()["ids"]
+            await http.post("/e/key", json={"name": "test/w", "id": "w-1", "data": {"n": 1}})
             status = await server.end(signal.SIGTERM)
             await server.start()
             await http.post("/e/key", json={"name": "test/go", "data": {"n": 1}})
-
-            assert 0 == status
-            assert ("Completed", 1) == await _outcome(http, ids[0])
+            while _read(tmp_path / "term.db", WAITING):
+                await asyncio.sleep(0.02)
         await server.end(signal.SIGTERM)
+
+    assert 0 == status
+    assert {"w-1": ("Completed", 1)} == _outcomes(tmp_path / "term.db")

@@ -59,6 +59,18 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     function_ids: tuple[str, ...] | None = ()
     newest_first: bool = True
 
+    @property
+    def is_ranged(self) -> bool:
+        """Say whether its runs are found without looking at others: so it is in the order in which they were queued,
+        and where neither status nor function matters."""
+        return self.time_field == "queued_at" or not (self.statuses or self.function_ids)
+
+    def admits(self, status: str, function_id: str) -> bool:
+        """Say whether runs of a status and a function are wanted."""
+        if self.statuses and status not in self.statuses:
+            return False
+        return not self.function_ids or function_id in self.function_ids
+
 
 def read_statuses(names: Sequence[str]) -> tuple[str, ...]:
     """Return statuses as they are stored.

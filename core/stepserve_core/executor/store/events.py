@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import sqlite3
 
 from stepserve_core.executor.events import Event
 
 _COLUMNS = "internal_id, external_id, name, ts, body, received_at"
+_OWN = "inngest/"
+_NOT_OWN = "(name < 'inngest/' OR name >= 'inngest0')"
+"""Word for word the condition of the index `events_users`."""
 
 
 class Events:
@@ -68,25 +73,29 @@ class Events:
         return [Event(*row) for row in rows]
 
     def page(self, begin: str, end: str, names: list[str], limit: int, *, internal: bool) -> list[Event]:
-        """Return events whose internal id lies between `begin` (included) and `end`, the newest first."""
-        named = f" AND name IN ({', '.join('?' * len(names))})" if names else ""
-        hidden = "" if internal else " AND name NOT LIKE 'inngest/%'"
-        rows = self._execute(
-            f"SELECT {_COLUMNS} FROM events WHERE internal_id >= ? AND internal_id < ?{named}{hidden}"
-            " ORDER BY internal_id DESC, seq DESC LIMIT ?",
-            (begin, end, *names, limit),
-        )
-        return [Event(*row) for row in rows]
+        """Return events whose internal id lies between `begin` (included) and `end`, the newest first.
+
+        `internal`: our own events too. Each name is a range of an index; so are all events but our own.
+        """
+        kinds: list[tuple[str, tuple[str, ...]]] = [("name = ?", (name,)) for name in dict.fromkeys(names)]
+        if not internal:
+            kinds = [(term, given) for term, given in kinds if not given[0].startswith(_OWN)]
+        if not names:
+            kinds = [("1" if internal else _NOT_OWN, ())]
+        ranges = [
+            self._execute(
+                f"SELECT internal_id, seq FROM events WHERE {term} AND internal_id >= ? AND internal_id < ?"
+                " ORDER BY internal_id DESC, seq DESC LIMIT ?",
+                (*given, begin, end, limit),
+            ).fetchall()
+            for term, given in kinds
+        ]
+        newest = itertools.islice(heapq.merge(*ranges, reverse=True), limit)
+        return [self.at(seq) for _, seq in newest]
 
     def search(self, after: str, before: str, name: str | None, limit: int) -> list[Event]:
         """Return events whose internal id lies between `after` (included) and `before`, the newest first.
 
         Internal ids begin with the time, so they serve as window and as cursor.
         """
-        named = "" if name is None else " AND name = :name"
-        rows = self._execute(
-            f"SELECT {_COLUMNS} FROM events WHERE internal_id >= :after AND internal_id < :before{named}"
-            " ORDER BY internal_id DESC, seq DESC LIMIT :limit",
-            {"after": after, "before": before, "name": name, "limit": limit},
-        )
-        return [Event(*row) for row in rows]
+        return self.page(after, before, [] if name is None else [name], limit, internal=True)

@@ -98,7 +98,30 @@ CREATE TRIGGER backlogs_removed AFTER DELETE ON queue WHEN OLD.kind = 'start' BE
 END;
 """
 
-MIGRATIONS = (TABLES, _FLOW_CONTROL, _CANCELLATIONS, _RUN_LISTS, _EXTRAS, _RERUNS, _BACKLOG, _BACKLOG_COUNTS)
+# Each status, and each function with a status, is a range in the order of time: see `run_pages`. Events by name, and
+# those that are not our own, likewise: see `events`.
+_SEEKS = """
+DROP INDEX runs_active;
+DROP INDEX runs_failed;
+DROP INDEX runs_function;
+CREATE INDEX runs_status ON runs (status, queued_at, id);
+CREATE INDEX runs_function ON runs (function_id, status, queued_at, id);
+CREATE INDEX runs_started ON runs (started_at, id) WHERE started_at IS NOT NULL;
+CREATE INDEX events_named ON events (name, internal_id);
+CREATE INDEX events_users ON events (internal_id) WHERE name < 'inngest/' OR name >= 'inngest0';
+"""
+
+MIGRATIONS = (
+    TABLES,
+    _FLOW_CONTROL,
+    _CANCELLATIONS,
+    _RUN_LISTS,
+    _EXTRAS,
+    _RERUNS,
+    _BACKLOG,
+    _BACKLOG_COUNTS,
+    _SEEKS,
+)
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""
 
