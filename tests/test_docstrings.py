@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import types
 import warnings
 from collections.abc import Iterator
@@ -38,14 +39,9 @@ def _public_modules() -> list[str]:
 def _members(owner: Any, name: str) -> Iterator[tuple[str, object]]:
     """Yield what a class itself defines for its users."""
     for member, value in vars(owner).items():
-        if member.startswith("_"):
-            continue
-        if isinstance(value, (classmethod, staticmethod)):
-            value = value.__func__
-        if isinstance(value, property):
-            value = value.fget
-        if isinstance(value, types.FunctionType):
-            yield f"{name}.{member}", value
+        function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        if isinstance(function, types.FunctionType) and not member.startswith("_"):
+            yield f"{name}.{member}", function
 
 
 def _documentable(module: types.ModuleType) -> Iterator[tuple[str, object]]:
@@ -78,3 +74,15 @@ def test_the_walk_finds_what_users_call() -> None:
     found = {name for name, _ in _documentable(stepserve)}
 
     assert {"Inngest.create_function", "Step.run", "Step.fetch", "Event.model_dump", "Context", "providing"} <= found
+
+
+CODE = [
+    name
+    for name in stepserve.__all__
+    if inspect.isclass(getattr(stepserve, name)) or inspect.isroutine(getattr(stepserve, name))
+]
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_a_public_name_says_where_its_rules_come_from(name: str) -> None:
+    assert re.search(r"protocol\.md (sections? )?\d", getattr(stepserve, name).__doc__ or "")

@@ -40,7 +40,7 @@ _logger = logging.getLogger("stepserve")
 
 
 class Inngest(ServerCalls):
-    """An app: its id, its keys, where its server is.
+    """An app: its id, its keys, where its server is (protocol.md 1.2 and 10.2).
 
     Args:
         app_id: names the app to the server, which knows the functions by it.

@@ -60,7 +60,10 @@ class Option(Model, kw_only=True):
 
 
 class Batch(Option, kw_only=True):
-    """Start one run for up to `max_size` events, or for those that came within `timeout`."""
+    """Start one run for up to `max_size` events (2 or more), or for those that came within `timeout` (protocol.md 4.6).
+
+    `timeout`: milliseconds, a timedelta or text, 1 second or more. `key`: an expression; each value has its own batch.
+    """
 
     max_size: int
     timeout: Duration | None = None
@@ -80,7 +83,10 @@ class Batch(Option, kw_only=True):
 
 
 class Cancel(Option, kw_only=True):
-    """Cancel a run when `event`, a name or an `EventType`, comes, if `if_exp` holds, within `timeout` of the start."""
+    """Cancel a run when `event`, a name or an `EventType`, comes for which `if_exp` is true (protocol.md 4.6).
+
+    `timeout`: how long after the start of the run; milliseconds, a timedelta or text such as "7d".
+    """
 
     event: str | EventType[Any]
     if_exp: str | None = None
@@ -98,7 +104,7 @@ class Cancel(Option, kw_only=True):
 
 
 class Concurrency(Option, kw_only=True):
-    """Let at most `limit` steps execute at the same time, per value of `key`."""
+    """Let at most `limit` steps execute at the same time, per value of the expression `key` (protocol.md 4.6)."""
 
     limit: int
     key: str | None = None
@@ -114,7 +120,10 @@ class Concurrency(Option, kw_only=True):
 
 
 class Debounce(Option, kw_only=True):
-    """Start after `period` without further events, with the last of them; at the latest after `timeout`."""
+    """Start after `period` without further events, with the last one; at the latest after `timeout` (protocol.md 4.6).
+
+    Both are milliseconds, timedeltas or text; `period` is 1 second to 7 days.
+    """
 
     period: Duration
     key: str | None = None
@@ -132,7 +141,7 @@ class Debounce(Option, kw_only=True):
 
 
 class Priority(Option, kw_only=True):
-    """Order runs by the expression `run`: seconds by which a run counts as older."""
+    """Order runs by the expression `run`: seconds by which a run counts as older (protocol.md 4.6)."""
 
     run: str
 
@@ -142,7 +151,7 @@ class Priority(Option, kw_only=True):
 
 
 class RateLimit(Option, kw_only=True):
-    """Drop events over `limit` in `period`, per value of `key`."""
+    """Drop events over `limit` in `period`, a second to a day, per value of the expression `key` (protocol.md 4.6)."""
 
     limit: int
     period: Duration
@@ -160,7 +169,7 @@ class RateLimit(Option, kw_only=True):
 
 
 class Singleton(Option, kw_only=True):
-    """Allow one run at a time, per value of `key`: `skip` the new one, or `cancel` the old one."""
+    """Allow one run at a time, per value of `key`: "skip" the new one, or "cancel" the old one (protocol.md 4.6)."""
 
     mode: Literal["skip", "cancel"]
     key: str | None = None
@@ -172,7 +181,7 @@ class Singleton(Option, kw_only=True):
 
 
 class Throttle(Option, kw_only=True):
-    """Delay starts over `limit` in `period`, per value of `key`; `burst` may start at once."""
+    """Delay starts over `limit` in `period`, per value of `key`; `burst` may start at once (protocol.md 4.6)."""
 
     limit: int
     period: Duration
@@ -193,7 +202,7 @@ class Throttle(Option, kw_only=True):
 
 
 class Timeouts(Option, kw_only=True):
-    """Cancel runs that have not started, or not finished, in time."""
+    """Cancel runs that have not started, or not finished, in time: ms, timedelta or text (protocol.md 4.6)."""
 
     start: Duration | None = None
     finish: Duration | None = None
@@ -212,7 +221,7 @@ class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
     """Start on a schedule: five fields, such as "0 9 * * MON-FRI", after "TZ=Europe/Berlin " if you like.
 
     Without a time zone it is UTC. `jitter`, from 1 second to 5 minutes, delays each start by some part of it, so that
-    many schedules of the same minute do not start together; the same tick always gets the same delay.
+    many schedules of the same minute do not start together; the same tick always gets the same delay (protocol.md 4.6).
     """
 
     cron: str
@@ -241,7 +250,7 @@ class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
 
 
 class TriggerEvent(Option, Triggering[DataT_co], kw_only=True):
-    """Start for each event of this name, or `EventType`, for which the expression, if any, is true."""
+    """Start for each event of this name, or `EventType`, for which `expression` is true (protocol.md 4.6)."""
 
     event: str | EventType[DataT_co]
     expression: str | None = None
@@ -257,7 +266,7 @@ class TriggerEvent(Option, Triggering[DataT_co], kw_only=True):
 
 
 class TriggerDeferred(Option, Triggering[Mapping[str, Any]], kw_only=True):
-    """Start where another function defers this one with `step.defer` (13.6)."""
+    """Start where another function defers this one with `step.defer` (protocol.md 13.6)."""
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form; the function adds its id."""

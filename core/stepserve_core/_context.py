@@ -106,11 +106,11 @@ for _name in ("event", "events"):
 
 
 class Context(_Context[Step, Group, DataT_co], Generic[DataT_co]):
-    """What an `async def` function is given; `Context[OrderCreated]` if an `EventType` with such data starts it.
+    """What an `async def` function is given; `Context[OrderCreated]` for an `EventType` of that (protocol.md 10.5).
 
     `attempt` counts from 0; `run_id` is the same for all calls of a run; `request_id` and `job_id` name this call.
     """
 
 
 class ContextSync(_Context[StepSync, GroupSync, DataT_co], Generic[DataT_co]):
-    """What a `def` function is given. See `Context`."""
+    """What a `def` function is given (protocol.md 10.5). See `Context`."""

@@ -20,7 +20,7 @@ class _Known(msgspec.Struct):
 
 
 class Deferred:
-    """A function that will be started when the run has ended."""
+    """A function that will be started when the run has ended (protocol.md 13.6)."""
 
     def __init__(self, defers: Defers, hashed: str, slug: str) -> None:
         self._defers = defers

@@ -23,7 +23,7 @@ Make = Callable[[Any], "T | Awaitable[T] | AbstractContextManager[T] | AbstractA
 
 
 def providing(kind: type[T], make: Make[T]) -> UninitializedMiddleware:
-    """Return middleware that makes a `kind` for each call of a function, which finds it with `ctx.get(kind)`.
+    """Return middleware that makes a `kind` for each call of a function; `ctx.get(kind)` finds it (protocol.md 9.2).
 
         client = Inngest(app_id="shop", middleware=[providing(Database, lambda ctx: Database(URL))])
 

@@ -16,7 +16,7 @@ EventT = TypeVar("EventT", bound="Event[Any]")
 
 
 class Event(Model, Generic[DataT_co], kw_only=True):
-    """An event.
+    """An event (protocol.md 8.1).
 
     Args:
         name: what happened, such as "shop/order.created".

@@ -30,7 +30,7 @@ INVOKED = "inngest/function.invoked"
 
 
 class EventType(Triggering[DataT_co]):
-    """A kind of event: its name, and the type of its data.
+    """A kind of event: its name, and the type of its data (protocol.md section 8).
 
         order_created = EventType("shop/order.created", OrderCreated)
 

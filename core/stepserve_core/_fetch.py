@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FetchResponse(msgspec.Struct, frozen=True):
-    """The reply to a `step.fetch`, whatever its status. Header names are lower-case.
+    """The reply to a `step.fetch`, whatever its status (protocol.md 13.4). Header names are lower-case.
 
     `url` is the last one where there were redirects. `body` is text: the protocol carries no bytes.
     """
@@ -111,7 +111,7 @@ def fetch_transport(step: StepSync) -> httpx.BaseTransport: ...
 
 
 def fetch_transport(step: Step | StepSync) -> httpx.AsyncBaseTransport | httpx.BaseTransport:
-    """Return a transport that makes each request of an httpx client a `step.fetch`.
+    """Return a transport that makes each request of an httpx client a `step.fetch` (protocol.md 13.4).
 
     In an `async def` function: `httpx.AsyncClient(transport=fetch_transport(ctx.step))`; in a `def` function:
     `httpx.Client(transport=fetch_transport(ctx.step))`. Make the client inside the function, and send requests

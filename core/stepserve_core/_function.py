@@ -141,7 +141,7 @@ class FunctionConfig(NamedTuple):
 
 
 class Function(Generic[T_co]):
-    """A durable function. Made by `Inngest.create_function`; serve it, or invoke it from another one."""
+    """A durable function, made by `create_function`: serve it, or invoke it from another one (protocol.md 10.3)."""
 
     def __init__(
         self,

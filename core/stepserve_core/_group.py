@@ -22,7 +22,7 @@ T4 = TypeVar("T4")
 
 
 class Group:
-    """Parallel groups of an `async def` function; `asyncio.gather` over steps does as well."""
+    """Groups of an `async def` function; `asyncio.gather` over steps does as well (protocol.md 6.4 and 13.8)."""
 
     def __init__(self, run: Run, resolve: Callable[..., Any]) -> None:
         self._run = run
@@ -128,7 +128,7 @@ class Group:
 
 
 class GroupSync:
-    """Parallel groups of a `def` function."""
+    """Groups of a `def` function (protocol.md 6.4 and 13.8)."""
 
     def __init__(self, run: Run, resolve: Callable[..., Any]) -> None:
         self._run = run

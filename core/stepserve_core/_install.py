@@ -10,7 +10,7 @@ _OFFICIAL = ("inngest", "inngest_encryption")
 
 
 def install_as_inngest() -> None:
-    """Make `import inngest` import stepserve, for programs that cannot be edited. Call it before they are imported.
+    """Make `import inngest` import stepserve, for programs that cannot be edited; call it first (protocol.md 10.11).
 
     Submodules (`inngest.flask`, `inngest.experimental.mocked`, …), `inngest_encryption` and those private modules that
     programs are known to use are there too. Each is loaded when it is imported, not before. What has no counterpart

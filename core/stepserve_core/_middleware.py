@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SendEventsResult(Model, kw_only=True):
-    """What came of sending events: the ids that the server gave, and its error if it took only some."""
+    """What came of sending events: the server's ids, and its error if it took only some (protocol.md 8.3)."""
 
     error: str | None = None
     ids: list[str] = msgspec.field(default_factory=list)
@@ -37,7 +37,7 @@ class SendEventsResult(Model, kw_only=True):
 
 @dataclasses.dataclass
 class TransformOutputStepInfo:
-    """The step whose output is being transformed."""
+    """A step as hooks see it: its id, its opcode, and its `opts`, which they may change (protocol.md 9.2)."""
 
     id: str
     op: Opcode
@@ -46,7 +46,7 @@ class TransformOutputStepInfo:
 
 @dataclasses.dataclass
 class TransformOutputResult:
-    """The output or error of a function (then `step` is None) or of a step; both may be replaced."""
+    """The output or error of a function (then `step` is None) or of a step; both may be replaced (protocol.md 9.2)."""
 
     error: Exception | None
     output: object
@@ -58,7 +58,7 @@ class TransformOutputResult:
 
 
 class CallInfo(NamedTuple):
-    """A call of a function, for the hooks that stand around things."""
+    """A call of a function, for the hooks that stand around things (protocol.md section 9)."""
 
     function_id: str
     """With the app's id, as the server knows it; of a failure handler, its own."""
@@ -67,7 +67,7 @@ class CallInfo(NamedTuple):
 
 
 class StepMemos:
-    """The memos of a run, for `transform_input` to read and change."""
+    """The memos of a run, for `transform_input` to read and change (protocol.md 9.2 and 10.7)."""
 
     def __init__(self, memos: dict[str, Memo]) -> None:
         self._memos = memos
@@ -103,7 +103,7 @@ _NOTHING = _Nothing()
 
 
 class Middleware:
-    """Base of middleware; override the hooks you need, `def` or `async def`.
+    """Base of middleware; override the hooks you need, `def` or `async def` (protocol.md section 9).
 
     Hooks return nothing. Those of this class are typed to return anything, because an override may call and await them.
 
@@ -169,7 +169,7 @@ class Middleware:
 
 
 class MiddlewareSync(Middleware):
-    """The same as `Middleware`; kept because programs name it."""
+    """The same as `Middleware`; kept because programs name it (protocol.md 9.1)."""
 
 
 UninitializedMiddleware = Callable[["Inngest", Any], Middleware]

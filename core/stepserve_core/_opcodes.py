@@ -29,7 +29,7 @@ class Opcode(enum.Enum):
 
 
 class ParallelMode(enum.Enum):
-    """When the server calls again while a parallel group is under way: after each step, or after all of them."""
+    """When the server calls again in a parallel group: after each step, or after all of them (protocol.md 6.5)."""
 
     RACE = "race"
     WAIT = "wait"

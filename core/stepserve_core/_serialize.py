@@ -19,7 +19,7 @@ UNSET = msgspec.UNSET
 
 @runtime_checkable
 class Serializer(Protocol):
-    """Turns values into what JSON can carry, and back. Used where an `output_type` was given."""
+    """Turns values into what JSON can carry, and back, where an `output_type` was given (protocol.md 10.7)."""
 
     def serialize(self, obj: object, typ: object) -> object:
         """Return what JSON can carry for `obj`, which has the type `typ`."""
@@ -31,7 +31,7 @@ class Serializer(Protocol):
 
 
 class PydanticSerializer:
-    """Serializes with pydantic; `typ` is anything a pydantic TypeAdapter takes. Needs `stepserve[pydantic]`."""
+    """Serializes with pydantic; `typ` is what a TypeAdapter takes (protocol.md 10.7). Needs `stepserve[pydantic]`."""
 
     def __init__(self) -> None:
         self._adapters: dict[object, Any] = {}

@@ -25,7 +25,7 @@ PATH = "/v1/signals"
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """A signal that arrived: its name, and the data that was sent with it."""
+    """A signal that arrived: its name, and the data that was sent with it (protocol.md 13.5)."""
 
     signal: str
     data: Any = None

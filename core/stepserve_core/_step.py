@@ -44,7 +44,17 @@ class _Steps:
 
 
 class StepSync(_Steps, ExtraStepsSync):
-    """The steps of a `def` function. Every method may raise `StepError`."""
+    """The steps of a `def` function (protocol.md 10.6).
+
+    A step does its work once; afterwards its memo is returned, whose shape is that of the protocol's JSON (5.3). Its id
+    is unique in the function; one that is used again is another step (6.1). Durations are milliseconds, timedeltas or
+    text such as "1h30m" (7.1).
+
+    Every step may raise:
+        StepError: it used up its retries.
+        MemoMismatchError, OutputUnserializableError: of what was returned; the function cannot catch them (5.9).
+        TypeError, ValueError: an argument cannot be used.
+    """
 
     @property
     def ai(self) -> AISync:
@@ -58,7 +68,7 @@ class StepSync(_Steps, ExtraStepsSync):
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
     ) -> T:
-        """Call `handler` once and remember what it returns; later calls of the function get the memo."""
+        """Call `handler` once and remember what it returns; later calls get it back, of the same type."""
         run = self._run
         hashed, index = run.identify(step_id)
         value: Any = run.recall(hashed)
@@ -98,11 +108,11 @@ class StepSync(_Steps, ExtraStepsSync):
         timeout: Duration | None = None,
         v: str | None = None,
     ) -> object:
-        """Run a function by its id, perhaps of another app, and return its result."""
+        """Run a function by its id, of this app or of `app_id`, and return its result as JSON has it."""
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
-        """Send events once; return their ids."""
+        """Send events once; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step."""
         return self._reach(step_id, None, self._asks.send_event, events)  # type: ignore[no-any-return]
 
     def sleep(self, step_id: str, duration: Duration) -> None:
@@ -110,7 +120,7 @@ class StepSync(_Steps, ExtraStepsSync):
         self._reach(step_id, read_nothing, self._asks.sleep, duration)
 
     def sleep_until(self, step_id: str, until: datetime.datetime) -> None:
-        """Go on at `until`."""
+        """Go on at `until`, at once if that is past; without a time zone it is local time (7.3)."""
         self._reach(step_id, read_nothing, self._asks.sleep_until, until)
 
     def wait_for_event(
@@ -161,7 +171,7 @@ class StepSync(_Steps, ExtraStepsSync):
 
 # mypy infers Any for asyncio.gather over several `Coroutine[Any, Any, T]`, but not over these.
 class Step(_Steps, ExtraSteps):
-    """The steps of an `async def` function. Every method may raise `StepError`; every one must be awaited."""
+    """The steps of an `async def` function; every one must be awaited. See `StepSync` (protocol.md 10.6)."""
 
     def __init__(self, run: Run, client: Inngest, sender: EventSender) -> None:
         super().__init__(run, client, sender)
@@ -199,7 +209,7 @@ class Step(_Steps, ExtraSteps):
         *handler_args: Unpack[Ts],
         output_type: object = UNSET,
     ) -> Coroutine[Any, Any, Any]:
-        """Call `handler` once and remember what it returns; later calls of the function get the memo."""
+        """Call `handler` once and remember what it returns; later calls get it back, of the same type."""
         run = self._run
         hashed, index = run.identify(step_id)
         converter = None
@@ -238,11 +248,11 @@ class Step(_Steps, ExtraSteps):
         timeout: Duration | None = None,
         v: str | None = None,
     ) -> Coroutine[None, object, object]:
-        """Run a function by its id, perhaps of another app, and return its result."""
+        """Run a function by its id, of this app or of `app_id`, and return its result as JSON has it."""
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> Coroutine[None, object, list[str]]:
-        """Send events once; return their ids."""
+        """Send events once; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step."""
         return self._reach(step_id, None, self._asks.send_event, events)
 
     def sleep(self, step_id: str, duration: Duration) -> Coroutine[None, object, None]:
@@ -250,7 +260,7 @@ class Step(_Steps, ExtraSteps):
         return self._reach(step_id, read_nothing, self._asks.sleep, duration)
 
     def sleep_until(self, step_id: str, until: datetime.datetime) -> Coroutine[None, object, None]:
-        """Go on at `until`."""
+        """Go on at `until`, at once if that is past; without a time zone it is local time (7.3)."""
         return self._reach(step_id, read_nothing, self._asks.sleep_until, until)
 
     def wait_for_event(

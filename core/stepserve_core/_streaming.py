@@ -24,7 +24,7 @@ STATUS = 201
 
 
 class Streaming(enum.Enum):
-    """Whether answers to calls are streamed."""
+    """Whether answers to calls are streamed (protocol.md 5.7)."""
 
     DISABLE = "disable"
     FORCE = "force"

@@ -68,7 +68,7 @@ class StepOutsideFunctionError(Error, RuntimeError):
 
 
 class NonRetriableError(Error):
-    """Raise this to fail at once, whatever retries are left. `quiet` keeps it out of the log."""
+    """Raise this to fail at once, whatever retries are left (protocol.md 5.8). `quiet` keeps it out of the log."""
 
     code = ErrorCode.NON_RETRIABLE_ERROR
     is_retriable = False
@@ -79,7 +79,7 @@ class NonRetriableError(Error):
 
 
 class RetryAfterError(Error):
-    """Raise this to be tried again, but not before `retry_after`.
+    """Raise this to be tried again, but not before `retry_after` (protocol.md 5.8).
 
     Args:
         message: what went wrong.
@@ -117,7 +117,7 @@ def _local_after(duration: int | datetime.timedelta | str, now: datetime.datetim
 
 
 class StepError(Error):
-    """A step used up its retries. `name`, `message` and `stack` are those of the error it ended with.
+    """A step used up its retries; `name`, `message`, `stack` are those of its error (protocol.md 11.1).
 
     `step_id` names the step, with the number of its repeat behind a colon if the function uses the id more than once
     ("charge:1" is the second "charge"). It is None as long as the function has not reached the step.

@@ -9,7 +9,7 @@ from stepserve_core.errors.base import Error
 
 
 class SendEventsError(Error):
-    """The server took only some of the events, or none.
+    """The server took only some of the events, or none (protocol.md 8.3).
 
     `ids` holds the ids of the events that it did take.
     """
