@@ -55,6 +55,7 @@ TABLE = {
     "litestar": Example(("litestar",)),
     "pyramid": Example(("pyramid",)),
     "quart": Example(("quart",)),
+    "robyn": Example(("robyn",)),
     "sanic": Example(("sanic",)),
     "starlette": Example(("starlette",)),
     "tornado": Example(("tornado",)),

@@ -6,7 +6,6 @@ with it what the server must know about retries.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import azure.functions
 from typing_extensions import Unpack
 
 from stepserve._http_event import whole_answer_handler
+from stepserve._route_name import route_name
 from stepserve_core import Function, Inngest
 from stepserve_core.handler import METHODS, Request, ServeOptions
 
@@ -63,5 +63,5 @@ def blueprint(
     made = azure.functions.Blueprint()  # type: ignore[no-untyped-call] # its constructor has no types
     main = serve(client, functions, **options)
     triggered = made.route(route=route, methods=[*METHODS, "HEAD"], auth_level=auth_level)(main)
-    made.function_name("stepserve_" + re.sub(r"\W", "_", client.app_id))(triggered)
+    made.function_name(route_name(client))(triggered)
     return made

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import flask
 from typing_extensions import Unpack
 
+from stepserve._route_name import route_name
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
 from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, Stream, resolve_path
@@ -24,7 +24,7 @@ def serve(
 ) -> None:
     """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
-    app.add_url_rule(resolve_path(options.get("serve_path")), _name(client), _view(handler), methods=METHODS)
+    app.add_url_rule(resolve_path(options.get("serve_path")), route_name(client), _view(handler), methods=METHODS)
 
 
 def blueprint(
@@ -39,7 +39,7 @@ def blueprint(
     `app.register_blueprint(blueprint(client, functions), url_prefix="/internal")`
     """
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
-    made = flask.Blueprint(_name(client), __name__)
+    made = flask.Blueprint(route_name(client), __name__)
     made.add_url_rule(path, "serve", _view(handler), methods=METHODS)
     return made
 
@@ -63,7 +63,3 @@ def _read_body(request: flask.Request) -> bytes:
         return request.get_data(cache=False)  # which reads chunked bodies, and answers 413 to those that are too large
     # Straight from the server: Werkzeug's stream takes megabytes apart into many small reads.
     return read_body(request.environ)
-
-
-def _name(client: Inngest) -> str:
-    return "stepserve_" + re.sub(r"\W", "_", client.app_id)

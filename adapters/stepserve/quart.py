@@ -6,13 +6,13 @@ as everywhere in the app. Both `def` and `async def` functions are at home: `def
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import quart
 from typing_extensions import Unpack
 
+from stepserve._route_name import route_name
 from stepserve.asgi import Scope, request_from
 from stepserve_core import Function, Inngest
 from stepserve_core.handler import DEFAULT_PATH, METHODS, AsyncStream, Handler, MountOptions, ServeOptions, resolve_path
@@ -26,7 +26,7 @@ def serve(
     """Serve `functions` at /api/inngest, or at `serve_path`. For the options and errors see `Handler`."""
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
     path = resolve_path(options.get("serve_path"))
-    app.add_url_rule(path, _name(client), _view(handler), methods=list(METHODS))
+    app.add_url_rule(path, route_name(client), _view(handler), methods=list(METHODS))
 
 
 def blueprint(
@@ -41,7 +41,7 @@ def blueprint(
     `app.register_blueprint(blueprint(client, functions), url_prefix="/internal")`
     """
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
-    made = quart.Blueprint(_name(client), __name__)
+    made = quart.Blueprint(route_name(client), __name__)
     made.add_url_rule(path, "serve", _view(handler), methods=list(METHODS))
     return made
 
@@ -60,7 +60,3 @@ def _view(handler: Handler) -> Callable[[], Awaitable[quart.Response]]:
         return streamed
 
     return view
-
-
-def _name(client: Inngest) -> str:
-    return "stepserve_" + re.sub(r"\W", "_", client.app_id)

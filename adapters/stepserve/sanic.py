@@ -6,7 +6,6 @@ longer steps, or stream: the minute begins anew with every byte.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import sanic
 from typing_extensions import Unpack
 
+from stepserve._route_name import route_name
 from stepserve_core import Function, Inngest
 from stepserve_core.handler import (
     DEFAULT_PATH,
@@ -51,13 +51,13 @@ def blueprint(
     `app.blueprint(blueprint(client, functions), url_prefix="/internal")`
     """
     handler = Handler(client, functions, framework=FRAMEWORK, **options)
-    made = sanic.Blueprint(_name(client))
+    made = sanic.Blueprint(route_name(client))
     _add(made, path, handler, client)
     return made
 
 
 def _add(target: sanic.Sanic[Any, Any] | sanic.Blueprint, path: str, handler: Handler, client: Inngest) -> None:
-    target.add_route(_view(handler), path, methods=[*METHODS, "HEAD"], name=_name(client), error_format="json")
+    target.add_route(_view(handler), path, methods=[*METHODS, "HEAD"], name=route_name(client), error_format="json")
 
 
 def _view(handler: Handler) -> View:
@@ -73,7 +73,3 @@ def _view(handler: Handler) -> View:
         return None
 
     return view
-
-
-def _name(client: Inngest) -> str:
-    return "stepserve_" + re.sub(r"\W", "_", client.app_id)

@@ -5,6 +5,7 @@ import atexit
 import contextlib
 import importlib
 import io
+import urllib.parse
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -262,6 +263,58 @@ def _new_aiohttp() -> Any:
     return web.Application(client_max_size=64_000_000)
 
 
+class RobynEndpoint(AsyncEndpoint[tuple[dict[str, list[str]], dict[str, str], str]]):
+    """A Robyn app, from the request on that its server, which is not Python, has parsed."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self._robyn = importlib.import_module("robyn.robyn")
+        routes = app.router.get_routes()
+        (self._handle,) = [route.function.handler for route in routes if str(route.route_type) == "HttpMethod.POST"]
+
+    def prepare(self, request: Request) -> tuple[dict[str, list[str]], dict[str, str], str]:
+        return urllib.parse.parse_qs(request.query), dict(request.headers), request.body.decode()
+
+    async def perform(self, prepared: tuple[dict[str, list[str]], dict[str, str], str]) -> Answer:
+        query, headers, body = prepared
+        parameters = self._robyn.QueryParams()
+        for name, (value,) in query.items():
+            parameters.set(name, value)
+        url = self._robyn.Url("http", "127.0.0.1:8000", SERVE_PATH)
+        given = self._robyn.Headers(headers)
+        response = await self._handle(
+            self._robyn.Request(parameters, given, {}, body, "POST", url, {}, {}, None, "127.0.0.1")
+        )
+        answered = {name: values[0] for name, values in response.headers.get_headers().items()}
+        return Answer(response.status_code, answered, response.description)
+
+
+def _mount_robyn(module: Any, client: Any, functions: Any) -> Any:
+    app = _new_robyn()
+    module.serve(app, client, functions)
+    return app
+
+
+def _bare_robyn() -> Any:
+    import robyn
+
+    async def call(request: robyn.Request) -> robyn.Response:
+        sent: Any = request.body
+        header = request.headers.get("x-inngest-signature")
+        _, body, headers = bare_answer(sent.encode(), header, signed=True)
+        return robyn.Response(200, robyn.Headers({**headers, "content-type": CONTENT_TYPE}), body)
+
+    app = _new_robyn()
+    app.add_route("POST", SERVE_PATH, call)
+    return app
+
+
+def _new_robyn() -> Any:
+    import robyn
+
+    return robyn.Robyn(__file__)
+
+
 def _mount_sanic(module: Any, client: Any, functions: Any) -> Any:
     app = _new_sanic("bench")
     module.serve(app, client, functions)
@@ -321,6 +374,7 @@ def _started(app: Any) -> Any:
 
 OWN_SERVERS = (
     Adapter("aiohttp", ("aiohttp",), True, "aiohttp", None, _mount_aiohttp, _bare_aiohttp, AiohttpEndpoint),
+    Adapter("Robyn", ("robyn",), True, "robyn", None, _mount_robyn, _bare_robyn, RobynEndpoint),
     Adapter("Sanic", ("sanic",), True, "sanic", None, _mount_sanic, _bare_sanic),
     Adapter("Tornado", ("tornado",), True, "tornado", "tornado", _mount_tornado, _bare_tornado, TornadoEndpoint),
     Adapter(

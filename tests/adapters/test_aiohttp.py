@@ -10,29 +10,20 @@ import pytest
 from aiohttp import web
 
 import stepserve.aiohttp
-from stepserve import Context, Inngest, Middleware, TriggerEvent
+from stepserve import Context, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks.aiohttp import serve
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 def test_routes_take_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     app = web.Application()
     app.add_routes(
         stepserve.aiohttp.routes(
-            client, [_answer(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+            client, [answering_async(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
         )
     )
     with serve(app) as port:
@@ -53,7 +44,7 @@ def test_middlewares_of_the_app_may_read_the_body_first(client: Inngest, size: i
         return response
 
     app = web.Application(middlewares=[measure])
-    stepserve.aiohttp.serve(app, client, [_answer(client)])
+    stepserve.aiohttp.serve(app, client, [answering_async(client)])
     body = call_body(data={"text": "x" * size})
     with serve(app) as port:
         answered = App(Sender(port)).call("answer", body=body)
@@ -68,7 +59,7 @@ def test_the_limit_of_the_app_counts_for_its_own_routes_only(client: Inngest) ->
 
     app = web.Application(client_max_size=1_000)
     app.add_routes([web.post("/own", read)])
-    stepserve.aiohttp.serve(app, client, [_answer(client)])
+    stepserve.aiohttp.serve(app, client, [answering_async(client)])
     with serve(app) as port:
         own = Sender(port)("POST", "/own", b"x" * 2_000)
         answered = App(Sender(port)).call("answer", data={"text": "x" * 2_000})
@@ -84,7 +75,7 @@ def test_what_a_middleware_says_about_a_proxy_is_reported(client: Inngest, recor
         return response
 
     app = web.Application(middlewares=[trust])
-    stepserve.aiohttp.serve(app, client, [_answer(client)])
+    stepserve.aiohttp.serve(app, client, [answering_async(client)])
     with serve(app) as port:
         Sender(port)("PUT", PATH)
 
@@ -93,7 +84,7 @@ def test_what_a_middleware_says_about_a_proxy_is_reported(client: Inngest, recor
 
 def test_a_request_that_ends_early_alarms_nobody(client: Inngest, caplog: pytest.LogCaptureFixture) -> None:
     app = web.Application()
-    stepserve.aiohttp.serve(app, client, [_answer(client)])
+    stepserve.aiohttp.serve(app, client, [answering_async(client)])
     half = b"POST /api/inngest?fnId=shop-answer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{"
     began = asyncio.Event()
 
@@ -152,7 +143,7 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 
     client = make_client(recorder, middleware=[Keeps])
     app = web.Application()
-    stepserve.aiohttp.serve(app, client, [_answer(client)])
+    stepserve.aiohttp.serve(app, client, [answering_async(client)])
     with serve(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -164,8 +155,8 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     app = web.Application()
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.aiohttp.serve(app, first, [_answer(first)])
-    stepserve.aiohttp.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.aiohttp.serve(app, first, [answering_async(first)])
+    stepserve.aiohttp.serve(app, second, [answering_async(second)], serve_path="/second")
     with serve(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

@@ -11,23 +11,15 @@ import bottle  # type: ignore[import-untyped] # pyright: ignore[reportMissingTyp
 import pytest
 
 import stepserve.bottle
-from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
+from stepserve import Context, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import TRIGGER, answering
 from tests.frameworks import servers
 
-TRIGGER = TriggerEvent(event="shop/tested")
 CURRENT: Any = bottle.request
-
-
-def _answer(client: Inngest) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> int:
-        return 42
-
-    return function
 
 
 @contextmanager
@@ -50,7 +42,7 @@ SERVERS = pytest.mark.parametrize("server", [servers.waitress, _wsgiref])
 
 def test_an_app_can_be_merged_and_takes_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     app = bottle.Bottle()
-    functions = [_answer(client)]
+    functions = [answering(client)]
     app.merge(
         stepserve.bottle.application(
             client, functions, path="/jobs", enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
@@ -82,7 +74,7 @@ def test_bodies_come_through_whoever_reads_them_first(
     app = bottle.Bottle()
     if is_read_before:
         app.add_hook("before_request", lambda: lengths.append(len(CURRENT.body.read())))
-    stepserve.bottle.serve(app, client, [_answer(client)])
+    stepserve.bottle.serve(app, client, [answering(client)])
     pieces = [body[start : start + 10_000] for start in range(0, len(body), 10_000)]
     with server(app) as port:
         answered = App(Sender(port)).call("answer", body=pieces if chunked else body)
@@ -93,7 +85,7 @@ def test_bodies_come_through_whoever_reads_them_first(
 
 @SERVERS
 def test_the_reported_path_may_be_in_any_script(client: Inngest, recorder: Recorder, server: Any) -> None:
-    app = stepserve.bottle.application(client, [_answer(client)], path="/日本/é")
+    app = stepserve.bottle.application(client, [answering(client)], path="/日本/é")
     with server(app) as port:
         reply = Sender(port)("PUT", "/%E6%97%A5%E6%9C%AC/%C3%A9")
 
@@ -116,7 +108,7 @@ def test_middleware_is_given_a_request_that_any_thread_can_read(recorder: Record
         return
 
     app = bottle.Bottle()
-    stepserve.bottle.serve(app, client, [_answer(client) if colour == "def" else answer])
+    stepserve.bottle.serve(app, client, [answering(client) if colour == "def" else answer])
     with servers.waitress(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -137,7 +129,7 @@ def test_plugins_of_the_app_see_the_route(client: Inngest) -> None:
 
     app: Any = bottle.Bottle()
     app.install(plugin)
-    stepserve.bottle.serve(app, client, [_answer(client)])
+    stepserve.bottle.serve(app, client, [answering(client)])
     with servers.waitress(app) as port:
         assert App(Sender(port)).call("answer").json() == 42
 

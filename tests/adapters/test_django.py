@@ -16,15 +16,15 @@ from django.test import override_settings
 from django.urls import include, path, reverse
 
 import stepserve.django
-from stepserve import Context, ContextSync, Function, Inngest, Middleware, TriggerEvent, errors
+from stepserve import Context, Inngest, Middleware, errors
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import SIGNATURE, App, call_body
+from tests.adapters.answering import TRIGGER, answering
 from tests.frameworks import django as frameworks
 from tests.frameworks import servers
 
-TRIGGER = TriggerEvent(event="shop/tested")
 Serve = Callable[[tuple[Any, ...]], AbstractContextManager[int]]
 
 
@@ -43,14 +43,6 @@ def serve(request: pytest.FixtureRequest) -> Serve:
     return made
 
 
-def _answer(client: Inngest, answer: object) -> Function[Any]:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> object:
-        return answer
-
-    return function
-
-
 def _ordinary(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ordinary")
 
@@ -60,7 +52,7 @@ def test_one_pattern_serves_both_kinds_of_server_at_the_same_time(client: Innges
     async def loop(ctx: Context) -> int:
         return id(asyncio.get_running_loop())
 
-    patterns = (stepserve.django.serve(client, [_answer(client, 1), loop]),)
+    patterns = (stepserve.django.serve(client, [answering(client, 1), loop]),)
     with _serve_wsgi(patterns) as wsgi, _serve_asgi(patterns) as asgi:
         apps = [App(Sender(port)) for port in (wsgi, asgi, wsgi, asgi)]
         answers = [app.call("answer").json() for app in apps]
@@ -91,7 +83,7 @@ def test_the_view_is_async_where_the_caller_is(client: Inngest) -> None:
 def test_urls_are_included_below_a_prefix(
     client: Inngest, recorder: Recorder, serve: Serve, options: dict[str, str], served: str
 ) -> None:
-    urls = stepserve.django.urls(client, [_answer(client, 42)], **options)  # type: ignore[arg-type] # the paths above
+    urls = stepserve.django.urls(client, [answering(client, 42)], **options)  # type: ignore[arg-type] # the paths above
     with serve((path("api/", include(urls)), path("", _ordinary))) as port:
         send = Sender(port)
         answered = App(send, served).call("answer")
@@ -103,7 +95,7 @@ def test_urls_are_included_below_a_prefix(
 
 
 def test_urls_take_the_options_of_serve(client: Inngest, recorder: Recorder, serve: Serve) -> None:
-    urls = stepserve.django.urls(client, [_answer(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com")
+    urls = stepserve.django.urls(client, [answering(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com")
     with serve((path("api/", include(urls)),)) as port:
         unsigned, signed = Sender(port)("PUT", "/api/inngest"), App(Sender(port)).request("PUT")
 
@@ -123,7 +115,7 @@ def test_the_url_has_a_name(client: Inngest) -> None:
 
 
 def test_other_views_still_need_a_csrf_token(client: Inngest, serve: Serve) -> None:
-    with serve((stepserve.django.serve(client, [_answer(client, 1)]), path("open", _ordinary))) as port:
+    with serve((stepserve.django.serve(client, [answering(client, 1)]), path("open", _ordinary))) as port:
         assert App(Sender(port)).call("answer").json() == 1
         assert Sender(port)("POST", "/open").status == 403
 
@@ -154,7 +146,7 @@ def test_no_login_is_needed(client: Inngest, serve: Serve) -> None:
     middleware = [f"{__name__}.without_user", "django.contrib.auth.middleware.LoginRequiredMiddleware"]
     with (
         override_settings(MIDDLEWARE=middleware, LOGIN_URL="/login"),
-        serve((stepserve.django.serve(client, [_answer(client, 1)]), path("open", _ordinary))) as port,
+        serve((stepserve.django.serve(client, [answering(client, 1)]), path("open", _ordinary))) as port,
     ):
         assert App(Sender(port)).call("answer").json() == 1
         assert Sender(port)("GET", "/open").status == 302
@@ -165,7 +157,7 @@ def test_middleware_may_read_the_body_first(client: Inngest, serve: Serve, chunk
     body = call_body(data={"text": "é" * 1000})
     with (
         override_settings(MIDDLEWARE=[f"{__name__}.reading"]),
-        serve((stepserve.django.serve(client, [_answer(client, 1)]),)) as port,
+        serve((stepserve.django.serve(client, [answering(client, 1)]),)) as port,
     ):
         assert App(Sender(port)).call("answer", body=[body[:100], body[100:]] if chunked else body).json() == 1
 
@@ -180,7 +172,7 @@ def test_middleware_of_functions_is_given_the_request_with_its_body(recorder: Re
             seen.append((raw.path, raw.body))
 
     client = make_client(recorder, middleware=[Keeps])
-    with serve((stepserve.django.serve(client, [_answer(client, 1)]),)) as port:
+    with serve((stepserve.django.serve(client, [answering(client, 1)]),)) as port:
         App(Sender(port)).call("answer", body=call_body())
 
     assert seen == [("/api/inngest", call_body())]
@@ -190,7 +182,7 @@ def test_a_cache_of_the_whole_site_keeps_nothing(client: Inngest, serve: Serve) 
     middleware = ["django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware"]
     with (
         override_settings(MIDDLEWARE=middleware),
-        serve((stepserve.django.serve(client, [_answer(client, 1)]),)) as port,
+        serve((stepserve.django.serve(client, [answering(client, 1)]),)) as port,
     ):
         signed, unsigned = App(Sender(port)).request("GET"), Sender(port)("GET", "/api/inngest")
 
@@ -206,7 +198,7 @@ def test_the_middleware_of_a_new_project_changes_no_answer(client: Inngest, serv
     ]
     with (
         override_settings(MIDDLEWARE=middleware),
-        serve((stepserve.django.serve(client, [_answer(client, "x" * 5000)]),)) as port,
+        serve((stepserve.django.serve(client, [answering(client, "x" * 5000)]),)) as port,
     ):
         reply = App(Sender(port)).call("answer")
 
@@ -217,7 +209,7 @@ def test_the_middleware_of_a_new_project_changes_no_answer(client: Inngest, serv
 def test_the_reported_url_follows_the_settings_for_proxies(client: Inngest, recorder: Recorder) -> None:
     with (
         override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_SCHEME", "https"), USE_X_FORWARDED_HOST=True),
-        _serve_asgi((stepserve.django.serve(client, [_answer(client, 1)]),)) as port,
+        _serve_asgi((stepserve.django.serve(client, [answering(client, 1)]),)) as port,
     ):
         Sender(port)("PUT", "/api/inngest", headers=[("x-scheme", "https"), ("x-forwarded-host", "shop.example")])
 
@@ -227,7 +219,7 @@ def test_the_reported_url_follows_the_settings_for_proxies(client: Inngest, reco
 def test_a_host_that_is_not_allowed_is_refused(client: Inngest, recorder: Recorder, serve: Serve) -> None:
     with (
         override_settings(ALLOWED_HOSTS=["127.0.0.1"]),
-        serve((stepserve.django.serve(client, [_answer(client, 1)]),)) as port,
+        serve((stepserve.django.serve(client, [answering(client, 1)]),)) as port,
     ):
         refused = Sender(port)("PUT", "/api/inngest", headers=[("host", "evil.example"), (SIGNATURE, "t=1&s=0")])
 

@@ -10,22 +10,13 @@ import falcon.asgi
 import pytest
 
 import stepserve.falcon
-from stepserve import Context, Function, Inngest, Middleware, TriggerEvent
+from stepserve import Context, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks import servers
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Function[int]:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 class _WSGI:
@@ -67,7 +58,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 def test_a_resource_takes_the_options_of_serve(kind: Kind, client: Inngest, recorder: Recorder) -> None:
     app = kind.app()
     options: dict[str, Any] = {"enable_unauthed_sync": False, "serve_origin": "foo.com", "public_path": "/pub"}
-    app.add_route("/internal/jobs", kind.resource(client, [_answer(client)], **options))
+    app.add_route("/internal/jobs", kind.resource(client, [answering_async(client)], **options))
     with kind.serve(app) as port:
         unsigned = Sender(port)("PUT", "/internal/jobs")
         signed = App(Sender(port), "/internal/jobs").request("PUT")
@@ -96,7 +87,7 @@ def test_middleware_of_the_app_runs_around_calls(kind: Kind, client: Inngest) ->
             self.process_response(req, resp, resource, req_succeeded)
 
     app = kind.app(middleware=[Own()])
-    stepserve.falcon.serve(app, client, [_answer(client)])
+    stepserve.falcon.serve(app, client, [answering_async(client)])
     with kind.serve(app) as port:
         reply = App(Sender(port)).call("answer")
 
@@ -169,7 +160,7 @@ def test_middleware_is_given_the_request(kind: Kind, recorder: Recorder) -> None
 
     client = make_client(recorder, middleware=[Keeps])
     app = kind.app()
-    stepserve.falcon.serve(app, client, [_answer(client)])
+    stepserve.falcon.serve(app, client, [answering_async(client)])
     with kind.serve(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -181,8 +172,8 @@ def test_middleware_is_given_the_request(kind: Kind, recorder: Recorder) -> None
 def test_two_apps_can_be_served_by_one_application(kind: Kind, recorder: Recorder) -> None:
     app = kind.app()
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.falcon.serve(app, first, [_answer(first)])
-    stepserve.falcon.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.falcon.serve(app, first, [answering_async(first)])
+    stepserve.falcon.serve(app, second, [answering_async(second)], serve_path="/second")
     with kind.serve(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

@@ -13,15 +13,15 @@ import pytest
 from starlette.routing import Mount
 
 import stepserve.fastapi
-from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
+from stepserve import Context, ContextSync, Inngest, Middleware
 from stepserve.asgi import Receive, Scope, Send
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks import servers
 
-TRIGGER = TriggerEvent(event="shop/tested")
 STARLETTE = tuple(int(part) for part in importlib.metadata.version("starlette").split(".")[:2])
 
 
@@ -29,14 +29,6 @@ STARLETTE = tuple(int(part) for part in importlib.metadata.version("starlette").
 def _served(app: Any) -> Generator[Sender, None, None]:
     with servers.uvicorn(app) as port:
         yield Sender(port)
-
-
-def _answer(client: Inngest, answer: object) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> object:
-        return answer
-
-    return function
 
 
 @pytest.mark.parametrize(
@@ -52,7 +44,9 @@ def test_a_router_serves_below_its_prefix(
     client: Inngest, recorder: Recorder, prefix: str, path: str, served: str, include_in_schema: bool
 ) -> None:
     app = fastapi.FastAPI()
-    router = stepserve.fastapi.router(client, [_answer(client, 42)], path=path, include_in_schema=include_in_schema)
+    router = stepserve.fastapi.router(
+        client, [answering_async(client, 42)], path=path, include_in_schema=include_in_schema
+    )
     app.include_router(router, prefix=prefix)
     with _served(app) as send:
         answered = App(send, served).call("answer")
@@ -65,7 +59,7 @@ def test_a_router_serves_below_its_prefix(
 def test_a_router_takes_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     app = fastapi.FastAPI()
     made = stepserve.fastapi.router(
-        client, [_answer(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+        client, [answering_async(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
     )
     app.include_router(made)
     with _served(app) as send:
@@ -78,7 +72,7 @@ def test_a_router_takes_the_options_of_serve(client: Inngest, recorder: Recorder
 @pytest.mark.parametrize("mount", ["/sub", "/api", "/a"])
 def test_a_mounted_app_reports_the_path_it_is_mounted_at(client: Inngest, recorder: Recorder, mount: str) -> None:
     inner = fastapi.FastAPI()
-    stepserve.fastapi.serve(inner, client, [_answer(client, 1)])
+    stepserve.fastapi.serve(inner, client, [answering_async(client, 1)])
     app = fastapi.FastAPI(routes=[Mount(mount, inner)])
     with _served(app) as send:
         answered = App(send, mount + PATH).call("answer")
@@ -97,7 +91,7 @@ def test_a_path_that_a_proxy_cuts_off_is_reported(
     if in_path and STARLETTE < (0, 35):
         pytest.skip("before version 0.35, Starlette does not find routes of paths that begin with their root path")
     app = fastapi.FastAPI()
-    stepserve.fastapi.serve(app, client, [_answer(client, 1)])
+    stepserve.fastapi.serve(app, client, [answering_async(client, 1)])
 
     async def with_root_path(scope: Scope, receive: Receive, send: Send) -> None:
         # Newer servers put the root path into the path too, older ones do not.
@@ -114,8 +108,8 @@ def test_a_path_that_a_proxy_cuts_off_is_reported(
 
 def test_the_schema_is_clean_by_default(client: Inngest) -> None:
     served, routed = fastapi.FastAPI(), fastapi.FastAPI()
-    stepserve.fastapi.serve(served, client, [_answer(client, 1)])
-    routed.include_router(stepserve.fastapi.router(client, [_answer(client, 1)]))
+    stepserve.fastapi.serve(served, client, [answering_async(client, 1)])
+    routed.include_router(stepserve.fastapi.router(client, [answering_async(client, 1)]))
 
     assert served.openapi()["paths"] == {}
     assert routed.openapi()["paths"] == {}
@@ -123,8 +117,8 @@ def test_the_schema_is_clean_by_default(client: Inngest) -> None:
 
 def test_the_schema_names_the_route_if_asked(client: Inngest) -> None:
     served, routed = fastapi.FastAPI(), fastapi.FastAPI()
-    stepserve.fastapi.serve(served, client, [_answer(client, 1)], include_in_schema=True)
-    router = stepserve.fastapi.router(client, [_answer(client, 1)], include_in_schema=True)
+    stepserve.fastapi.serve(served, client, [answering_async(client, 1)], include_in_schema=True)
+    router = stepserve.fastapi.router(client, [answering_async(client, 1)], include_in_schema=True)
     routed.include_router(router, prefix="/internal")
 
     operations = {method: operation["operationId"] for method, operation in served.openapi()["paths"][PATH].items()}
@@ -135,7 +129,7 @@ def test_the_schema_names_the_route_if_asked(client: Inngest) -> None:
 
 def test_a_route_in_the_schema_serves_all_methods(client: Inngest, recorder: Recorder) -> None:
     app = fastapi.FastAPI()
-    stepserve.fastapi.serve(app, client, [_answer(client, 1)], include_in_schema=True)
+    stepserve.fastapi.serve(app, client, [answering_async(client, 1)], include_in_schema=True)
     with _served(app) as send:
         served = App(send)
 
@@ -149,8 +143,12 @@ def test_two_apps_can_be_served_by_one_fastapi_app(recorder: Recorder) -> None:
     app = fastapi.FastAPI()
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
     for schema in (True, False):
-        stepserve.fastapi.serve(app, first, [_answer(first, 1)], serve_path=f"/1/{schema}", include_in_schema=schema)
-        stepserve.fastapi.serve(app, second, [_answer(second, 2)], serve_path=f"/2/{schema}", include_in_schema=schema)
+        stepserve.fastapi.serve(
+            app, first, [answering_async(first, 1)], serve_path=f"/1/{schema}", include_in_schema=schema
+        )
+        stepserve.fastapi.serve(
+            app, second, [answering_async(second, 2)], serve_path=f"/2/{schema}", include_in_schema=schema
+        )
     with _served(app) as send:
         for schema in (True, False):
             answered = App(send, f"/1/{schema}").call("answer")
@@ -184,7 +182,7 @@ def test_dependencies_of_other_routes_are_untouched(client: Inngest) -> None:
         raise fastapi.HTTPException(403)
 
     app = fastapi.FastAPI(dependencies=[fastapi.Depends(refuse)])
-    stepserve.fastapi.serve(app, client, [_answer(client, 1)])
+    stepserve.fastapi.serve(app, client, [answering_async(client, 1)])
 
     @app.get("/")
     def index() -> str:
@@ -210,8 +208,8 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
         return
 
     app = fastapi.FastAPI()
-    stepserve.fastapi.serve(app, client, [_answer(client, 1), sync])
-    stepserve.fastapi.serve(app, client, [_answer(client, 1)], serve_path="/schema", include_in_schema=True)
+    stepserve.fastapi.serve(app, client, [answering_async(client, 1), sync])
+    stepserve.fastapi.serve(app, client, [answering_async(client, 1)], serve_path="/schema", include_in_schema=True)
     with _served(app) as send:
         App(send).call("answer")
         App(send).call("sync")

@@ -10,28 +10,19 @@ import flask
 import pytest
 
 import stepserve.flask
-from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
+from stepserve import Context, ContextSync, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import App, call_body
+from tests.adapters.answering import TRIGGER, answering
 from tests.frameworks import servers
-
-TRIGGER = TriggerEvent(event="shop/tested")
 
 
 @contextmanager
 def _served(app: flask.Flask) -> Generator[Sender, None, None]:
     with servers.waitress(app) as port:
         yield Sender(port)
-
-
-def _answer(client: Inngest, answer: object) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> object:
-        return answer
-
-    return function
 
 
 @pytest.mark.parametrize(
@@ -47,7 +38,7 @@ def test_a_blueprint_serves_below_its_prefix(
     client: Inngest, recorder: Recorder, prefix: str | None, path: str, served: str
 ) -> None:
     app = flask.Flask("shop")
-    app.register_blueprint(stepserve.flask.blueprint(client, [_answer(client, 42)], path=path), url_prefix=prefix)
+    app.register_blueprint(stepserve.flask.blueprint(client, [answering(client, 42)], path=path), url_prefix=prefix)
     with _served(app) as send:
         answered = App(send, served).call("answer")
         send("PUT", served)
@@ -59,7 +50,7 @@ def test_a_blueprint_serves_below_its_prefix(
 def test_a_blueprint_takes_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     app = flask.Flask("shop")
     made = stepserve.flask.blueprint(
-        client, [_answer(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+        client, [answering(client, 1)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
     )
     app.register_blueprint(made)
     with _served(app) as send:
@@ -72,8 +63,8 @@ def test_a_blueprint_takes_the_options_of_serve(client: Inngest, recorder: Recor
 def test_two_apps_can_be_served_by_one_flask_app(recorder: Recorder) -> None:
     app = flask.Flask("shop")
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.flask.serve(app, first, [_answer(first, 1)])
-    stepserve.flask.serve(app, second, [_answer(second, 2)], serve_path="/second")
+    stepserve.flask.serve(app, first, [answering(first, 1)])
+    stepserve.flask.serve(app, second, [answering(second, 2)], serve_path="/second")
     with _served(app) as send:
         answered = App(send).call("answer")
         other = App(send, "/second").request("POST", call_body(), query="?fnId=billing%20(eu)-answer&stepId=step")
@@ -85,7 +76,7 @@ def test_a_mounted_app_reports_its_script_name(client: Inngest, recorder: Record
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     inner = flask.Flask("shop")
-    stepserve.flask.serve(inner, client, [_answer(client, 1)])
+    stepserve.flask.serve(inner, client, [answering(client, 1)])
     outer = flask.Flask("outer")
     dispatcher: Any = DispatcherMiddleware(outer, {"/sub": inner})
     with _served(dispatcher) as send:
@@ -127,7 +118,7 @@ def test_middleware_is_given_the_request_itself(recorder: Recorder) -> None:
 
     client = make_client(recorder, middleware=[Keeps])
     app = flask.Flask("shop")
-    stepserve.flask.serve(app, client, [_answer(client, 1)])
+    stepserve.flask.serve(app, client, [answering(client, 1)])
     with _served(app) as send:
         App(send).call("answer")
     (raw,) = seen
@@ -150,7 +141,7 @@ def test_hooks_of_the_app_may_read_the_body_first(
         lengths.append(len(flask.request.get_data()))
 
     assert measure is not None
-    stepserve.flask.serve(app, client, [_answer(client, 1)])
+    stepserve.flask.serve(app, client, [answering(client, 1)])
     body = call_body(data={"text": "x" * size})
     with server(app) as port:
         answered = App(Sender(port)).call("answer", body=body)
@@ -162,7 +153,7 @@ def test_hooks_of_the_app_may_read_the_body_first(
 def test_a_body_above_the_limit_of_the_app_is_refused(client: Inngest) -> None:
     app = flask.Flask("shop")
     app.config["MAX_CONTENT_LENGTH"] = 1_000
-    stepserve.flask.serve(app, client, [_answer(client, 1)])
+    stepserve.flask.serve(app, client, [answering(client, 1)])
     with _served(app) as send:
         small = App(send).call("answer")
         large = App(send).request("POST", call_body(data={"text": "x" * 1_000}), query="?fnId=shop-answer")
@@ -173,7 +164,7 @@ def test_a_body_above_the_limit_of_the_app_is_refused(client: Inngest) -> None:
 
 def test_other_routes_stay_what_they_are(client: Inngest) -> None:
     app = flask.Flask("shop")
-    stepserve.flask.serve(app, client, [_answer(client, 1)])
+    stepserve.flask.serve(app, client, [answering(client, 1)])
 
     @app.get("/")
     def index() -> str:

@@ -6,17 +6,9 @@ import flask
 import pytest
 
 import stepserve.google_cloud
-from stepserve import ContextSync, Inngest, TriggerEvent
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.recorder import Recorder
-
-
-def _answer(client: Inngest) -> object:
-    @client.create_function(fn_id="answer", trigger=TriggerEvent(event="shop/tested"))
-    def answer(ctx: ContextSync) -> int:
-        return 1
-
-    return answer
+from tests.adapters.answering import answering
 
 
 @pytest.mark.parametrize(
@@ -38,7 +30,7 @@ def test_the_url_is_the_one_that_the_caller_used(
         monkeypatch.setenv("K_SERVICE", service)
     with Recorder.running() as recorder:
         client = make_client(recorder)
-        function = stepserve.google_cloud.serve(client, [_answer(client)])  # type: ignore[list-item] # pyright: ignore[reportArgumentType] # of any kind
+        function = stepserve.google_cloud.serve(client, [answering(client, 1)])
         headers = {"host": host, "x-forwarded-proto": proto}
         with flask.Flask("shop").test_request_context(path, method="PUT", headers=headers):
             response = function(flask.request)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 import stepserve.http_server
-from stepserve import ContextSync, Inngest, Middleware, Streaming, TriggerEvent
+from stepserve import Inngest, Middleware, Streaming
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, SIGNATURE, App, call_body, sign
+from tests.adapters.answering import answering
 from tests.frameworks.http_server import serve
 
-TRIGGER = TriggerEvent(event="shop/tested")
 BODY = call_body()
 
 
@@ -39,14 +39,6 @@ class Quiet(BaseHTTPRequestHandler):
 
 class QuietHTTP11(Quiet):
     protocol_version = "HTTP/1.1"
-
-
-def _answer(client: Inngest) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> int:
-        return 42
-
-    return function
 
 
 def _signed_call() -> bytes:
@@ -78,7 +70,7 @@ def _exchange(port: int, request: bytes) -> bytes:
 def test_other_paths_and_methods_are_left_to_the_class_that_was_given(
     client: Inngest, method: str, path: str, status: int
 ) -> None:
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=Quiet)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=Quiet)) as port:
         assert Sender(port)(method, path).status == status
 
 
@@ -89,7 +81,7 @@ def test_every_version_of_http_is_served(
     client: Inngest, base: type[BaseHTTPRequestHandler], is_streamed: bool, chunked: bool
 ) -> None:
     streaming = Streaming.FORCE if is_streamed else Streaming.DISABLE
-    served = stepserve.http_server.serve(client, [_answer(client)], base=base, streaming=streaming)
+    served = stepserve.http_server.serve(client, [answering(client)], base=base, streaming=streaming)
     head = b"transfer-encoding: Chunked\r\n\r\n" if chunked else b"content-length: %d\r\n\r\n" % len(BODY)
     whole = b"%x;name=value\r\n%s\r\n0\r\ntrailer: 1\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
     with serve(served) as port:
@@ -102,7 +94,7 @@ def test_every_version_of_http_is_served(
 
 
 def test_a_connection_can_be_kept(client: Inngest) -> None:
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=QuietHTTP11)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=QuietHTTP11)) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         answers: list[bytes] = []
         for body in (BODY, iter([BODY[:7], BODY[7:]]), BODY):
@@ -118,7 +110,7 @@ def test_a_connection_can_be_kept(client: Inngest) -> None:
 
 
 def test_a_request_without_host_is_answered(client: Inngest, recorder: Recorder) -> None:
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=Quiet)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=Quiet)) as port:
         answer = _exchange(port, f"PUT {PATH} HTTP/1.0\r\n\r\n".encode())
 
     assert answer.startswith(b"HTTP/1.0 200")
@@ -139,7 +131,7 @@ def test_a_request_without_host_is_answered(client: Inngest, recorder: Recorder)
     ],
 )
 def test_a_body_whose_end_cannot_be_known_is_refused(client: Inngest, rest: bytes) -> None:
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=QuietHTTP11)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=QuietHTTP11)) as port:
         answer = _exchange(port, _signed_call() + rest)
 
     assert answer.startswith(b"HTTP/1.1 400")
@@ -154,7 +146,7 @@ def test_a_body_whose_end_cannot_be_known_is_refused(client: Inngest, rest: byte
     ],
 )
 def test_a_body_that_is_cut_off_is_not_answered(client: Inngest, rest: bytes) -> None:
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=QuietHTTP11)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=QuietHTTP11)) as port:
         assert _exchange(port, _signed_call() + rest) == b""
         assert App(Sender(port)).call("answer").json() == 42
 
@@ -167,7 +159,7 @@ def test_middleware_is_given_the_request_handler(recorder: Recorder) -> None:
             seen.append(self.raw_request)
 
     client = make_client(recorder, middleware=[Keeps])
-    with serve(stepserve.http_server.serve(client, [_answer(client)], base=Quiet)) as port:
+    with serve(stepserve.http_server.serve(client, [answering(client)], base=Quiet)) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
 

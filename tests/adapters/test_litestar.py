@@ -13,23 +13,14 @@ from litestar.config.csrf import CSRFConfig
 from litestar.exceptions import NotAuthorizedException
 
 import stepserve.litestar
-from stepserve import Context, Function, Inngest, Middleware, TriggerEvent
+from stepserve import Context, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks import servers
 from tests.frameworks.asgi import BeforeRequest
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Function[int]:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 def _app(*handlers: Any, **options: Any) -> litestar.Litestar:
@@ -39,7 +30,7 @@ def _app(*handlers: Any, **options: Any) -> litestar.Litestar:
 
 @pytest.mark.parametrize("path", [PATH, "/jobs"])
 def test_a_route_handler_serves_below_routers(client: Inngest, recorder: Recorder, path: str) -> None:
-    handler = stepserve.litestar.route_handler(client, [_answer(client)], path=path)
+    handler = stepserve.litestar.route_handler(client, [answering_async(client)], path=path)
     app = _app(litestar.Router("/outer", route_handlers=[litestar.Router("/inner", route_handlers=[handler])]))
     with servers.uvicorn(app) as port:
         send = Sender(port)
@@ -55,7 +46,7 @@ def test_a_route_handler_serves_below_routers(client: Inngest, recorder: Recorde
 def test_a_route_handler_takes_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     app = _app(
         stepserve.litestar.route_handler(
-            client, [_answer(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+            client, [answering_async(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
         )
     )
     with servers.uvicorn(app) as port:
@@ -76,7 +67,7 @@ def test_guards_and_middleware_of_the_app_stand_before_calls(client: Inngest) ->
         return BeforeRequest(app, lambda: seen.append("asked"))
 
     app = _app(guards=[refuse], middleware=[middleware])
-    stepserve.litestar.serve(app, client, [_answer(client)])
+    stepserve.litestar.serve(app, client, [answering_async(client)])
     with servers.uvicorn(app) as port:
         refused = Sender(port)("POST", PATH + "?fnId=shop-answer", call_body())
         answered = App(Sender(port)).call("answer", headers=[("x-key", "k")])
@@ -114,7 +105,7 @@ def test_cross_site_protection_of_the_app_stays_out_of_the_way(client: Inngest) 
         return "protected"
 
     app = _app(own, csrf_config=CSRFConfig(secret="secret"))
-    stepserve.litestar.serve(app, client, [_answer(client)])
+    stepserve.litestar.serve(app, client, [answering_async(client)])
     with servers.uvicorn(app) as port:
         protected = Sender(port)("POST", "/own")
         answered = App(Sender(port)).call("answer")
@@ -125,7 +116,7 @@ def test_cross_site_protection_of_the_app_stays_out_of_the_way(client: Inngest) 
 
 def test_the_route_is_found_by_its_name_and_is_in_no_schema(client: Inngest) -> None:
     app = _app()
-    stepserve.litestar.serve(app, client, [_answer(client)])
+    stepserve.litestar.serve(app, client, [answering_async(client)])
 
     assert app.route_reverse("stepserve_shop") == PATH
     assert not app.openapi_schema.paths
@@ -163,7 +154,7 @@ def test_middleware_is_given_the_request_of_litestar(recorder: Recorder) -> None
 
     client = make_client(recorder, middleware=[Keeps])
     app = _app()
-    stepserve.litestar.serve(app, client, [_answer(client)])
+    stepserve.litestar.serve(app, client, [answering_async(client)])
     with servers.uvicorn(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -176,8 +167,8 @@ def test_middleware_is_given_the_request_of_litestar(recorder: Recorder) -> None
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     app = _app()
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.litestar.serve(app, first, [_answer(first)])
-    stepserve.litestar.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.litestar.serve(app, first, [answering_async(first)])
+    stepserve.litestar.serve(app, second, [answering_async(second)], serve_path="/second")
     with servers.uvicorn(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

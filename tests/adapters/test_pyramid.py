@@ -16,22 +16,13 @@ with warnings.catch_warnings():
     import pyramid.response  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
 
 import stepserve.pyramid
-from stepserve import ContextSync, Inngest, Middleware, TriggerEvent
+from stepserve import Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body
+from tests.adapters.answering import answering
 from tests.frameworks import servers
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> int:
-        return 42
-
-    return function
 
 
 def _own(request: Any) -> Any:
@@ -40,7 +31,7 @@ def _own(request: Any) -> Any:
 
 def test_an_included_route_takes_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     config: Any = pyramid.config.Configurator()
-    functions = [_answer(client)]
+    functions = [answering(client)]
     included = stepserve.pyramid.routes(
         client, functions, path="/jobs", enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
     )
@@ -63,7 +54,7 @@ def test_defaults_of_the_app_about_people_do_not_apply(client: Inngest) -> None:
     config.set_default_csrf_options(require_csrf=True)
     config.add_route("own", "/own")
     config.add_view(_own, route_name="own")
-    stepserve.pyramid.serve(config, client, [_answer(client)])
+    stepserve.pyramid.serve(config, client, [answering(client)])
     with servers.waitress(config.make_wsgi_app()) as port:
         own = Sender(port)("GET", "/own")
         answered = App(Sender(port)).call("answer")
@@ -93,7 +84,7 @@ def test_subscribers_of_the_app_may_read_the_body_first(recorder: Recorder, size
     client = make_client(recorder, middleware=[Measures])
     config: Any = pyramid.config.Configurator()
     config.add_subscriber(measure, pyramid.events.NewRequest)
-    stepserve.pyramid.serve(config, client, [_answer(client)])
+    stepserve.pyramid.serve(config, client, [answering(client)])
     app = config.make_wsgi_app()
     with servers.waitress(app) as port:
         answered = App(Sender(port)).call("answer", body=body)
@@ -111,7 +102,7 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 
     client = make_client(recorder, middleware=[Keeps])
     config: Any = pyramid.config.Configurator()
-    stepserve.pyramid.serve(config, client, [_answer(client)])
+    stepserve.pyramid.serve(config, client, [answering(client)])
     with servers.waitress(config.make_wsgi_app()) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -123,8 +114,8 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
     config: Any = pyramid.config.Configurator()
-    stepserve.pyramid.serve(config, first, [_answer(first)])
-    stepserve.pyramid.serve(config, second, [_answer(second)], serve_path="/second")
+    stepserve.pyramid.serve(config, first, [answering(first)])
+    stepserve.pyramid.serve(config, second, [answering(second)], serve_path="/second")
     with servers.waitress(config.make_wsgi_app()) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

@@ -9,22 +9,13 @@ import pytest
 import quart
 
 import stepserve.quart
-from stepserve import Context, Function, Inngest, Middleware, Streaming, TriggerEvent
+from stepserve import Context, Inngest, Middleware, Streaming
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body, unwrapped
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks import servers
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Function[int]:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 @pytest.mark.parametrize(("prefix", "path"), [(None, PATH), ("/internal", PATH), ("/internal", "/jobs")])
@@ -32,7 +23,7 @@ def test_a_blueprint_serves_below_its_prefix(
     client: Inngest, recorder: Recorder, prefix: str | None, path: str
 ) -> None:
     app = quart.Quart("app")
-    app.register_blueprint(stepserve.quart.blueprint(client, [_answer(client)], path=path), url_prefix=prefix)
+    app.register_blueprint(stepserve.quart.blueprint(client, [answering_async(client)], path=path), url_prefix=prefix)
     whole = (prefix or "") + path
     with servers.hypercorn(app) as port:
         send = Sender(port)
@@ -47,7 +38,7 @@ def test_a_blueprint_takes_the_options_of_serve(client: Inngest, recorder: Recor
     app = quart.Quart("app")
     app.register_blueprint(
         stepserve.quart.blueprint(
-            client, [_answer(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+            client, [answering_async(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
         )
     )
     with servers.hypercorn(app) as port:
@@ -70,7 +61,7 @@ def test_hooks_of_the_app_run_around_calls(client: Inngest) -> None:
 
     app.before_request(measure)
     app.after_request(mark)
-    stepserve.quart.serve(app, client, [_answer(client)])
+    stepserve.quart.serve(app, client, [answering_async(client)])
     body = call_body(data={"text": "é" * 1_000})
     with servers.hypercorn(app) as port:
         reply = App(Sender(port)).call("answer", body=body)
@@ -149,7 +140,7 @@ def test_middleware_is_given_the_request_itself(recorder: Recorder) -> None:
 
     client = make_client(recorder, middleware=[Keeps])
     app = quart.Quart("app")
-    stepserve.quart.serve(app, client, [_answer(client)])
+    stepserve.quart.serve(app, client, [answering_async(client)])
     with servers.hypercorn(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen
@@ -161,8 +152,8 @@ def test_middleware_is_given_the_request_itself(recorder: Recorder) -> None:
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     app = quart.Quart("app")
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.quart.serve(app, first, [_answer(first)])
-    stepserve.quart.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.quart.serve(app, first, [answering_async(first)])
+    stepserve.quart.serve(app, second, [answering_async(second)], serve_path="/second")
     with servers.hypercorn(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

@@ -9,25 +9,16 @@ import pytest
 import sanic
 
 import stepserve.sanic
-from stepserve import Context, Function, Inngest, Middleware, Streaming, TriggerEvent
+from stepserve import Context, Inngest, Middleware, Streaming
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, call_body, unwrapped
 from stepserve_core import _streaming
+from tests.adapters.answering import TRIGGER, answering_async
 from tests.frameworks.sanic import SanicOnItself, new_app
 
 serve = SanicOnItself().serve
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Function[int]:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 @pytest.mark.parametrize(("prefix", "path"), [(None, PATH), ("/internal", PATH), ("/internal", "/jobs")])
@@ -35,7 +26,7 @@ def test_a_blueprint_serves_below_its_prefix(
     client: Inngest, recorder: Recorder, prefix: str | None, path: str
 ) -> None:
     app = new_app()
-    app.blueprint(stepserve.sanic.blueprint(client, [_answer(client)], path=path), url_prefix=prefix)
+    app.blueprint(stepserve.sanic.blueprint(client, [answering_async(client)], path=path), url_prefix=prefix)
     whole = (prefix or "") + path
     with serve(app) as port:
         send = Sender(port)
@@ -49,7 +40,7 @@ def test_a_blueprint_serves_below_its_prefix(
 def test_a_blueprint_serves_in_a_group_of_others(client: Inngest, recorder: Recorder) -> None:
     app = new_app()
     made = stepserve.sanic.blueprint(
-        client, [_answer(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+        client, [answering_async(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
     )
     app.blueprint(sanic.Blueprint.group(made, url_prefix="/group", version=2))
     with serve(app) as port:
@@ -73,7 +64,7 @@ def test_middleware_of_the_app_runs_around_calls(client: Inngest, streaming: Str
 
     app.register_middleware(before, "request")
     app.register_middleware(after, "response")
-    stepserve.sanic.serve(app, client, [_answer(client)], streaming=streaming)
+    stepserve.sanic.serve(app, client, [answering_async(client)], streaming=streaming)
     with serve(app) as port:
         reply = App(Sender(port)).request("POST", call_body(), query="?fnId=shop-answer&stepId=step")
     real = unwrapped(reply) if streaming is Streaming.FORCE else reply
@@ -155,7 +146,7 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 
     client = make_client(recorder, middleware=[Keeps])
     app = new_app()
-    stepserve.sanic.serve(app, client, [_answer(client)])
+    stepserve.sanic.serve(app, client, [answering_async(client)])
     body = call_body(data={"text": "é"})
     with serve(app) as port:
         App(Sender(port)).call("answer", body=body)
@@ -168,8 +159,8 @@ def test_middleware_is_given_the_request(recorder: Recorder) -> None:
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     app = new_app()
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
-    stepserve.sanic.serve(app, first, [_answer(first)])
-    stepserve.sanic.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.sanic.serve(app, first, [answering_async(first)])
+    stepserve.sanic.serve(app, second, [answering_async(second)], serve_path="/second")
     with serve(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

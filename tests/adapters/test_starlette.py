@@ -10,26 +10,19 @@ from starlette.routing import Mount
 import stepserve.fast_api
 import stepserve.fastapi
 import stepserve.starlette
-from stepserve import Context, Function, Inngest, Middleware, TriggerEvent
+from stepserve import Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App
+from tests.adapters.answering import answering_async
 from tests.frameworks import servers
-
-
-def _answer(client: Inngest) -> Function[int]:
-    @client.create_function(fn_id="answer", trigger=TriggerEvent(event="shop/tested"))
-    async def function(ctx: Context) -> int:
-        return 42
-
-    return function
 
 
 @pytest.mark.parametrize("path", [PATH, "/jobs"])
 def test_routes_can_be_mounted_twice_deep(recorder: Recorder, path: str) -> None:
     client = make_client(recorder)
-    inner = Mount("/inner", routes=stepserve.starlette.routes(client, [_answer(client)], path=path))
+    inner = Mount("/inner", routes=stepserve.starlette.routes(client, [answering_async(client)], path=path))
     app = Starlette(routes=[Mount("/outer", routes=[inner])])
     with servers.uvicorn(app) as port:
         send = Sender(port)
@@ -44,7 +37,9 @@ def test_routes_can_be_mounted_twice_deep(recorder: Recorder, path: str) -> None
 
 def test_routes_take_the_options_of_serve(recorder: Recorder) -> None:
     client = make_client(recorder)
-    routes = stepserve.starlette.routes(client, [_answer(client)], enable_unauthed_sync=False, public_path="/pub")
+    routes = stepserve.starlette.routes(
+        client, [answering_async(client)], enable_unauthed_sync=False, public_path="/pub"
+    )
     with servers.uvicorn(Starlette(routes=routes)) as port:
         send = Sender(port)
         unsigned, signed = send("PUT", PATH), App(send).request("PUT")
@@ -56,7 +51,7 @@ def test_routes_take_the_options_of_serve(recorder: Recorder) -> None:
 def test_the_route_has_a_name(recorder: Recorder) -> None:
     client = make_client(recorder)
     app = Starlette()
-    stepserve.starlette.serve(app, client, [_answer(client)])
+    stepserve.starlette.serve(app, client, [answering_async(client)])
 
     assert app.url_path_for("stepserve_shop") == PATH
 
@@ -70,7 +65,7 @@ def test_middleware_is_given_the_request_of_starlette(recorder: Recorder) -> Non
 
     client = make_client(recorder, middleware=[Keeps])
     app = Starlette()
-    stepserve.starlette.serve(app, client, [_answer(client)])
+    stepserve.starlette.serve(app, client, [answering_async(client)])
     with servers.uvicorn(app) as port:
         App(Sender(port)).call("answer")
     (raw,) = seen

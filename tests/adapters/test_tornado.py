@@ -12,33 +12,24 @@ import tornado.ioloop
 import tornado.web
 
 import stepserve.tornado
-from stepserve import Context, ContextSync, Inngest, Middleware, TriggerEvent
+from stepserve import Context, ContextSync, Inngest, Middleware
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Sender
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, App, assert_signed, call_body, sign
+from tests.adapters.answering import TRIGGER, answering
 from tests.frameworks.tornado import serve
-
-TRIGGER = TriggerEvent(event="shop/tested")
-
-
-def _answer(client: Inngest) -> Any:
-    @client.create_function(fn_id="answer", trigger=TRIGGER)
-    def function(ctx: ContextSync) -> int:
-        return 42
-
-    return function
 
 
 def _served(client: Inngest, **settings: Any) -> tornado.web.Application:
     app = tornado.web.Application(**settings)
-    stepserve.tornado.serve(app, client, [_answer(client)])
+    stepserve.tornado.serve(app, client, [answering(client)])
     return app
 
 
 def test_rules_take_the_options_of_serve(client: Inngest, recorder: Recorder) -> None:
     rules: list[Any] = stepserve.tornado.rules(
-        client, [_answer(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
+        client, [answering(client)], enable_unauthed_sync=False, serve_origin="foo.com", public_path="/pub"
     )
     with serve(tornado.web.Application(rules)) as port:
         unsigned, signed = Sender(port)("PUT", PATH), App(Sender(port)).request("PUT")
@@ -99,7 +90,7 @@ def test_a_response_that_the_app_compresses_is_signed_uncompressed(client: Innge
 
 def test_the_path_is_taken_literally(client: Inngest) -> None:
     app = tornado.web.Application()
-    stepserve.tornado.serve(app, client, [_answer(client)], serve_path="/a.b+(c)")
+    stepserve.tornado.serve(app, client, [answering(client)], serve_path="/a.b+(c)")
     with serve(app) as port:
         assert App(Sender(port), "/a.b+(c)").call("answer").json() == 42
         assert Sender(port)("GET", "/axb+(c)").status == 404
@@ -156,7 +147,7 @@ def test_middleware_is_given_the_request_with_its_body(recorder: Recorder) -> No
 def test_two_apps_can_be_served_by_one_application(recorder: Recorder) -> None:
     first, second = make_client(recorder), make_client(recorder, app_id="billing (eu)")
     app = _served(first)
-    stepserve.tornado.serve(app, second, [_answer(second)], serve_path="/second")
+    stepserve.tornado.serve(app, second, [answering(second)], serve_path="/second")
     with serve(app) as port:
         answered = App(Sender(port)).call("answer")
         query = "?fnId=billing%20(eu)-answer&stepId=step"

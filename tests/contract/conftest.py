@@ -36,6 +36,7 @@ HARNESSES = [
     ("pyramid", "PyramidOnWaitress", ("pyramid", "waitress")),
     ("quart", "QuartOnHypercorn", ("quart", "hypercorn")),
     ("quart", "QuartOnUvicorn", ("quart", "uvicorn")),
+    ("robyn", "RobynOnItself", ("robyn",)),
     ("sanic", "SanicOnItself", ("sanic",)),
     ("starlette", "StarletteOnUvicorn", ("starlette", "uvicorn")),
     ("tornado", "Tornado", ("tornado",)),

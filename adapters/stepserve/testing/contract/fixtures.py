@@ -12,6 +12,7 @@ from stepserve.testing.contract import functions_async, functions_sync
 from stepserve.testing.contract.harness import Harness
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import APP_ID, EVENT_KEY, KEY, App
+from stepserve_core import _streaming
 
 Make = Callable[[Inngest], list[Function[Any]]]
 
@@ -34,6 +35,17 @@ def recorder() -> Iterator[Recorder]:
     """Return a server that apps register with and send events to."""
     with Recorder.running() as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def impatient() -> Iterator[None]:
+    """Let streamed calls send the bytes that keep connections alive far more often.
+
+    For the whole session: an app may live in another process, where nothing can be changed once it is mounted.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_streaming, "KEEP_ALIVE", 0.01)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -103,6 +103,12 @@ class Harness(ABC):
     FORWARDED_IF_TRUSTED: ClassVar[frozenset[str]] = frozenset()
     """What `serve_behind_proxy` believes; empty: neither server nor framework can be told to trust a proxy."""
 
+    PARSES_FORMS: ClassVar[bool] = False
+    """Whether the framework refuses a body that its content type calls a multipart form and that is none.
+
+    No server of ours sends such a thing. All others give the body to the app as it is.
+    """
+
     HEADER_SEPARATOR: ClassVar[str | None] = None
     """What the server joins headers of the same name with; None: it keeps them apart, and the first counts."""
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from stepserve import Inngest
+from stepserve.testing.contract.fixtures import Make
 from stepserve.testing.contract.harness import Harness, Headers
 from stepserve.testing.contract.served import App, step_id
 from stepserve_core import _parallel
@@ -67,10 +69,12 @@ def test_parallel_steps_are_planned_together(app: App) -> None:
     assert nap == _op("nap", "Sleep", name=nap["name"])
 
 
-def test_a_target_that_the_function_does_not_reach_is_an_error(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_the_function_does_not_reach_is_an_error(
+    harness: Harness, client: Inngest, make_functions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_parallel, "TARGET_PATIENCE", 0.1)
-
-    reply = app.call("two-steps", target=step_id("renamed"))
+    with harness.mount(client, make_functions(client)) as send:
+        reply = App(send).call("two-steps", target=step_id("renamed"))
 
     assert reply.status == 500
     assert reply.json()["code"] == "step_unexpected"

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 
 from stepserve import Inngest
 from stepserve.testing.contract import functions_async, functions_sync
+from stepserve.testing.contract.fixtures import Make
 from stepserve.testing.contract.gate import Gate
 from stepserve.testing.contract.harness import Harness, Reply
 from stepserve.testing.contract.served import App
 from stepserve_core import _runtime, handler
 
 CALLS = 50
+
+MountWithWorkers = Callable[[str], AbstractContextManager[App]]
 
 
 @contextlib.contextmanager
@@ -58,21 +62,25 @@ def test_async_functions_share_one_loop(app: App) -> None:
 
 
 @pytest.fixture
-def new_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what begins a pool of threads with a setting of INNGEST_THREAD_POOL_MAX_WORKERS."""
+def app_with_workers(
+    harness: Harness, client: Inngest, make_functions: Make, monkeypatch: pytest.MonkeyPatch
+) -> MountWithWorkers:
+    """Return what mounts an app with a pool of threads and a setting of INNGEST_THREAD_POOL_MAX_WORKERS."""
+    _needs_loop(harness)
 
-    def begin(workers: str) -> None:
+    @contextlib.contextmanager
+    def mount(workers: str) -> Generator[App, None, None]:
         monkeypatch.setenv("INNGEST_THREAD_POOL_MAX_WORKERS", workers)
         monkeypatch.setattr(handler, "threads", _runtime.Threads())
+        with harness.mount(client, make_functions(client)) as send:
+            yield App(send)
 
-    return begin
+    return mount
 
 
 @pytest.mark.parametrize("colour", ["def"], indirect=True)
-def test_one_worker_serves_one_call_at_a_time(app: App, harness: Harness, new_threads: Callable[[str], None]) -> None:
-    _needs_loop(harness)
-    new_threads("1")
-    with Gate.closed() as gate, ThreadPoolExecutor(3) as pool:
+def test_one_worker_serves_one_call_at_a_time(app_with_workers: MountWithWorkers) -> None:
+    with app_with_workers("1") as app, Gate.closed() as gate, ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(app.call, "blocks", data={"gate": gate.port}) for _ in range(3)]
         for number in (1, 2, 3):
             gate.wait_for(number)
@@ -84,13 +92,11 @@ def test_one_worker_serves_one_call_at_a_time(app: App, harness: Harness, new_th
 
 
 @pytest.mark.parametrize("colour", ["def"], indirect=True)
-def test_without_workers_calls_are_served_in_place(
-    app: App, harness: Harness, new_threads: Callable[[str], None]
-) -> None:
-    _needs_loop(harness)
-    new_threads("0")
+def test_without_workers_calls_are_served_in_place(app_with_workers: MountWithWorkers) -> None:
+    with app_with_workers("0") as app:
+        place = app.call("where").json()
 
-    assert app.call("where").json() == "on a loop"
+    assert place == "on a loop"
 
 
 def _needs_loop(harness: Harness) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 from typing import Any
 
 import pytest
@@ -12,10 +11,10 @@ import pytest
 from stepserve import Context, ContextSync, Function, Inngest, Streaming, TriggerEvent
 from stepserve.testing.contract import functions_async, functions_sync
 from stepserve.testing.contract.fixtures import Make, needs_streaming
-from stepserve.testing.contract.gate import PATIENCE, Gate
+from stepserve.testing.contract.gate import Gate
 from stepserve.testing.contract.harness import Harness
+from stepserve.testing.contract.inbox import Inbox
 from stepserve.testing.contract.served import App, StreamedApp
-from stepserve_core import _streaming
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -23,14 +22,12 @@ def test_a_server_may_hang_up_while_a_function_runs(
     harness: Harness,
     client: Inngest,
     make_functions: Make,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     streamed: bool,
 ) -> None:
     if streamed:
         needs_streaming(harness)
-    monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
     options: dict[str, Any] = {"streaming": Streaming.FORCE} if streamed else {}
     with Gate.closed() as gate:
         with harness.mount(client, make_functions(client), **options) as send:
@@ -58,18 +55,19 @@ def test_a_request_that_ends_early_is_no_call(app: App, caplog: pytest.LogCaptur
     answered = app.call("two-steps").status
 
     assert answered == 206
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    assert [record.getMessage() for record in caplog.records if record.exc_info or record.exc_text] == []
 
 
 def test_a_streamed_call_that_nobody_waits_for_is_ended_if_it_can_be(
-    harness: Harness, client: Inngest, colour: str, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, client: Inngest, colour: str
 ) -> None:
     needs_streaming(harness)
-    monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
-    ends: queue.Queue[str] = queue.Queue()
     ends_early = colour == "async def" and harness.ENDS_STREAMED_CALLS
-    function = _ending(client, colour, ends)
-    with Gate.closed() as gate, harness.mount(client, [function], streaming=Streaming.FORCE) as send:
+    with (
+        Gate.closed() as gate,
+        Inbox.opened() as ends,
+        harness.mount(client, [_ending(client, colour, ends)], streaming=Streaming.FORCE) as send,
+    ):
         app = StreamedApp(send)
         with app.begin_call("ending", data={"gate": gate.port}) as connection:
             connection.getresponse().read(3)
@@ -77,7 +75,7 @@ def test_a_streamed_call_that_nobody_waits_for_is_ended_if_it_can_be(
         if not ends_early:
             assert [app.request("GET").status for _ in range(5)] == [200] * 5
             gate.open()
-        end = ends.get(timeout=PATIENCE)
+        end = ends.next_word()
         gate.open()
         again = app.call("ending", data={"gate": gate.port}).json()
 
@@ -86,7 +84,7 @@ def test_a_streamed_call_that_nobody_waits_for_is_ended_if_it_can_be(
     assert again == "let through"
 
 
-def _ending(client: Inngest, colour: str, ends: queue.Queue[str]) -> Function[Any]:
+def _ending(client: Inngest, colour: str, ends: Inbox) -> Function[Any]:
     """Return a function that waits at a gate, and tells how that ended."""
     create = client.create_function(fn_id="ending", trigger=TriggerEvent(event="shop/tested"))
 
@@ -94,14 +92,14 @@ def _ending(client: Inngest, colour: str, ends: queue.Queue[str]) -> Function[An
         try:
             answer = await functions_async.blocks(ctx)
         except asyncio.CancelledError:
-            ends.put("cancelled")
+            ends.tell("cancelled")
             raise
-        ends.put("finished")
+        ends.tell("finished")
         return answer
 
     def wait(ctx: ContextSync) -> str:
         answer = functions_sync.blocks(ctx)
-        ends.put("finished")
+        ends.tell("finished")
         return answer
 
     function: Function[Any] = create(wait_async) if colour == "async def" else create(wait)

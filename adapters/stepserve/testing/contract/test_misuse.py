@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import warnings
 from typing import Any
 
 import pytest
 
-from stepserve import Context, ContextSync, Inngest, TriggerEvent
+from stepserve import Context, ContextSync, Function, Inngest, TriggerEvent
 from stepserve.testing.contract.fixtures import make_client
 from stepserve.testing.contract.harness import Harness
 from stepserve.testing.contract.recorder import Recorder
@@ -20,18 +19,17 @@ TRIGGER = TriggerEvent(event="shop/tested")
 
 def test_a_forgotten_await_is_a_warning_that_names_the_step(harness: Harness, client: Inngest) -> None:
     @client.create_function(fn_id="forgets", trigger=TRIGGER)
-    async def forgets(ctx: Context) -> str:
-        ctx.step.run("charge card", lambda: 1)  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine] # the mistake
-        gc.collect()
-        return "done"
+    async def forgets(ctx: Context) -> list[list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RuntimeWarning)
+            ctx.step.run("charge card", lambda: 1)  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine] # the mistake
+            gc.collect()
+        return [[warning.category.__name__, str(warning.message)] for warning in caught]
 
-    with warnings.catch_warnings(record=True) as caught, harness.mount(client, [forgets]) as send:
-        warnings.simplefilter("always", RuntimeWarning)
-        reply = App(send).call("forgets")
+    with harness.mount(client, [forgets]) as send:
+        warned = App(send).call("forgets").json()
 
-    assert reply.json() == "done"
-    assert [str(warning.message) for warning in caught] == ["coroutine 'step 'charge card'' was never awaited"]
-    assert caught[0].category is RuntimeWarning
+    assert warned == [["RuntimeWarning", "coroutine 'step 'charge card'' was never awaited"]]
 
 
 @pytest.mark.parametrize("colour", ["def", "async def"])
@@ -46,17 +44,24 @@ def test_a_step_used_after_its_function_ended_is_an_error(harness: Harness, clie
     async def keeps_async(ctx: Context) -> None:
         kept.append(ctx)
 
-    function = keeps if colour == "def" else keeps_async
-    with harness.mount(client, [function]) as send:
+    @client.create_function(fn_id="uses", trigger=TRIGGER)
+    def uses(ctx: ContextSync) -> str:
+        with pytest.raises(RuntimeError) as refused:
+            kept[0].step.run("late", lambda: 1)
+        return str(refused.value)
+
+    @client.create_function(fn_id="uses", trigger=TRIGGER)
+    async def uses_async(ctx: Context) -> str:
+        with pytest.raises(RuntimeError) as refused:
+            await kept[0].step.run("late", lambda: 1)
+        return str(refused.value)
+
+    functions: list[Function[Any]] = [keeps, uses] if colour == "def" else [keeps_async, uses_async]
+    with harness.mount(client, functions) as send:
         App(send).call("keeps")
+        refusal = App(send).call("uses").json()
 
-    with pytest.raises(RuntimeError, match="'late'"):
-        _finish(kept[0].step.run("late", lambda: 1))
-
-
-def _finish(result: Any) -> None:
-    if asyncio.iscoroutine(result):
-        asyncio.run(result)
+    assert "'late'" in refusal
 
 
 def test_a_step_inside_of_a_step_is_an_error(app: App) -> None:

@@ -15,7 +15,6 @@ from stepserve.testing.contract.gate import Gate
 from stepserve.testing.contract.harness import Harness, Reply
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import PATH, SIGNATURE, App, StreamedApp, call_body, step_id, unwrapped
-from stepserve_core import _streaming
 
 MEGABYTES = 4 * 1024 * 1024
 CALL = "?fnId=shop-two-steps&stepId=step"
@@ -30,13 +29,6 @@ def streamed_app(harness: Harness, client: Inngest, make_functions: Make) -> Ite
         yield StreamedApp(send)
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the bytes that keep connections alive far more often."""
-    monkeypatch.setattr(_streaming, "KEEP_ALIVE", 0.01)
-
-
-@pytest.mark.usefixtures("impatient")
 def test_a_call_that_takes_long_is_kept_alive(streamed_app: StreamedApp) -> None:
     with Gate.closed() as gate, streamed_app.begin_call("blocks", data={"gate": gate.port}) as connection:
         response = connection.getresponse()

@@ -1,0 +1,59 @@
+"""Durable functions in a Robyn app.
+
+In development, without keys (two terminals):
+
+    stepserve dev -u http://127.0.0.1:8000/api/inngest
+    INNGEST_DEV=1 python examples/robyn/app.py
+
+In production set INNGEST_SIGNING_KEY, INNGEST_EVENT_KEY and, for a server of your own, INNGEST_BASE_URL;
+leave INNGEST_DEV away. HOST and PORT say where to listen. Then place an order:
+
+    curl http://127.0.0.1:8000/orders -H 'content-type: application/json' -d '{"order_id": "A-1"}'
+"""
+
+import asyncio
+import os
+
+import robyn
+
+import stepserve.robyn
+from stepserve import Context, ContextSync, Event, Inngest, TriggerEvent
+
+app = robyn.Robyn(__file__)
+client = Inngest(app_id="robyn-shop")
+
+
+async def ask_supplier(price: int) -> int:
+    await asyncio.sleep(0.05)  # stands for an HTTP call
+    return price
+
+
+@client.create_function(fn_id="process-order", trigger=TriggerEvent(event="shop/order.created"))
+async def process_order(ctx: Context) -> dict[str, object]:
+    """Two steps at the same time, a pause, an event. Runs on the event loop of the server."""
+    quotes = await asyncio.gather(
+        ctx.step.run("ask-acme", ask_supplier, 31),
+        ctx.step.run("ask-globex", ask_supplier, 29),
+    )
+    await ctx.step.sleep("cooling-off", "1s")
+    await ctx.step.send_event("announce", Event(name="shop/order.completed", data=ctx.event.data))
+    return {"order_id": ctx.event.data["order_id"], "price": min(quotes)}
+
+
+@client.create_function(fn_id="order-completed", trigger=TriggerEvent(event="shop/order.completed"))
+def order_completed(ctx: ContextSync) -> str:
+    """`def` functions run in threads; they may block."""
+    return ctx.step.run("thank-customer", lambda: f"thanked the customer of {ctx.event.data['order_id']}")
+
+
+stepserve.robyn.serve(app, client, [process_order, order_completed])
+
+
+@app.post("/orders")  # type: ignore[untyped-decorator] # Robyn does not say what its decorators return
+async def place_order(request: robyn.Request) -> dict[str, list[str]]:
+    """An ordinary route: it sends an event and answers at once; the rest happens in `process_order`."""
+    return {"events": await client.send(Event(name="shop/order.created", data=request.json()))}
+
+
+if __name__ == "__main__":
+    app.start(os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000")))
