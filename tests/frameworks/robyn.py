@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ class RobynOnItself(Harness):
     FRAMEWORK = "robyn"
     CALLS_FROM_LOOP = True
     PARSES_FORMS = True
+    # Robyn runs hooks and views as tasks of one context, which Python's loops can do since 3.11.
+    KEEPS_CONTEXT = sys.version_info >= (3, 11)
 
     def build(
         self,

@@ -109,6 +109,9 @@ class Harness(ABC):
     No server of ours sends such a thing. All others give the body to the app as it is.
     """
 
+    KEEPS_CONTEXT: ClassVar[bool] = True
+    """Whether context variables that the framework's own hooks set before a request are visible to its views."""
+
     HEADER_SEPARATOR: ClassVar[str | None] = None
     """What the server joins headers of the same name with; None: it keeps them apart, and the first counts."""
 
