@@ -17,10 +17,11 @@ def names() -> list[str]:
         return wheel.namelist()
 
 
-def test_the_wheel_holds_two_packages_and_nothing_else(names: list[str]) -> None:
+def test_the_wheel_holds_its_packages_and_nothing_else(names: list[str]) -> None:
     tops = {name.split("/")[0] for name in names}
 
-    assert {"stepserve", "stepserve_core", f"stepserve-{importlib.metadata.version('stepserve')}.dist-info"} == tops
+    metadata = f"stepserve-{importlib.metadata.version('stepserve')}.dist-info"
+    assert {"stepserve", "stepserve_core", "stepserve_pytest", metadata} == tops
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ def test_the_wheel_holds_two_packages_and_nothing_else(names: list[str]) -> None
         "stepserve/py.typed",
         "stepserve_core/py.typed",
         "stepserve/testing/servers.py",
+        "stepserve_pytest/__init__.py",
+        "stepserve_pytest/py.typed",
         "stepserve/testing/contract/__init__.py",
         "stepserve/testing/contract/test_call.py",
         "stepserve_core/demo/examples/flask/app.py",

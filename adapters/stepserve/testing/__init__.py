@@ -5,8 +5,8 @@
         await h.run_until_idle()
         assert run.step("charge").attempts == 1
 
-The harness needs `stepserve[server]`. `stepserve.testing.contract` needs pytest; so does `stepserve.testing.plugin`,
-which pytest finds by itself. What is here is loaded when it is first used.
+The harness needs `stepserve[server]`. Fixtures for pytest are in `stepserve_pytest`, which pytest finds by itself.
+`stepserve.testing.contract` needs pytest too. What is here is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stepserve.testing.runs import Run as Run
     from stepserve.testing.runs import RunError as RunError
     from stepserve.testing.runs import StepRecord as StepRecord
+    from stepserve.testing.server import LiveServer as LiveServer
 
 _ERRORS = (
     "BlockedError",
@@ -42,6 +43,7 @@ _MODULES = {
     **dict.fromkeys(_ERRORS, "errors"),
     **dict.fromkeys(("Harness", "HarnessSync"), "harness"),
     **dict.fromkeys(("Run", "RunError", "StepRecord"), "runs"),
+    "LiveServer": "server",
 }
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
@@ -49,6 +51,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
     "Harness",
     "HarnessError",
     "HarnessSync",
+    "LiveServer",
     "NeverIdleError",
     "NoRunError",
     "ReplayError",

@@ -105,13 +105,21 @@ class Harness(_Harness):
         return HarnessClock(self._session)
 
     async def __aenter__(self) -> Harness:
-        await self._session.open()
+        await self.open()
         return self
+
+    async def open(self) -> None:
+        """Do what entering does."""
+        await self._session.open()
+
+    async def close(self) -> None:
+        """Do what leaving does."""
+        await self._session.close()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self.close()
 
     @overload
     async def send(self, events: Event[Any]) -> Run: ...

@@ -41,7 +41,8 @@ class Room:
         """Stop what is under way; a new process lets every waiting call go on."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # without any, there need not be an event loop
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _unblock(self, keys: list[str], most: int) -> None:
         def unit(tables: Tables) -> int:

@@ -1,0 +1,83 @@
+"""The pytest plugin of stepserve. pytest loads it at every start, so it imports nothing before a test asks for it.
+
+It is a package of its own for that reason: importing a module of `stepserve` imports all of `stepserve`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from stepserve.testing.clocks import HarnessClock, HarnessClockSync
+    from stepserve.testing.harness import Harness, HarnessSync
+    from stepserve.testing.server import LiveServer
+
+__all__ = ["pytest_configure", "stepserve", "stepserve_app", "stepserve_clock", "stepserve_server"]
+
+_MARKER = "stepserve(client, functions, **options): the app of the fixture `stepserve`, and options of its Harness"
+_HELP = (
+    "the fixture `stepserve` needs to know your app: mark the test, its class or its module with"
+    " @pytest.mark.stepserve(client, [order, refund]), or define a fixture `stepserve_app` that returns the client and"
+    " the functions"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.fixture
+def stepserve_app(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """Return the client and the functions under test; override it for a whole project."""
+    for marker in request.node.iter_markers("stepserve"):
+        given = dict(zip(("client", "functions"), marker.args, strict=False)) | marker.kwargs
+        if "client" in given and "functions" in given:
+            return given["client"], given["functions"]
+    raise pytest.UsageError(_HELP)
+
+
+@pytest.fixture
+def stepserve(
+    request: pytest.FixtureRequest, stepserve_app: tuple[Any, Any]
+) -> Generator[Harness | HarnessSync, None, None]:
+    """A harness for the app: `Harness` in async tests, `HarnessSync` in others."""
+    from stepserve.testing.harness import Harness, HarnessSync
+    from stepserve_core._runtime import run_sync
+
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("stepserve"))):  # the closest one counts
+        options |= {name: value for name, value in marker.kwargs.items() if name not in ("client", "functions")}
+    function: object = getattr(request, "function", None)
+    kind = Harness if inspect.iscoroutinefunction(function) else HarnessSync
+    harness = kind(*stepserve_app, **options)
+    if isinstance(harness, HarnessSync):
+        with harness:
+            yield harness
+        return
+    # A store in memory suspends nobody, so that no event loop is needed here: whose would it be?
+    run_sync(harness.open())
+    try:
+        yield harness
+    finally:
+        run_sync(harness.close())
+
+
+@pytest.fixture
+def stepserve_clock(stepserve: Harness | HarnessSync) -> HarnessClock | HarnessClockSync:
+    """The virtual clock of the fixture `stepserve`."""
+    return stepserve.clock
+
+
+@pytest.fixture
+def stepserve_server(monkeypatch: pytest.MonkeyPatch) -> Generator[LiveServer, None, None]:
+    """A real executor on a free port, in real time. Clients that are made during the test find it by INNGEST_DEV."""
+    from stepserve.testing.server import LiveServer
+
+    with LiveServer() as server:
+        monkeypatch.setenv("INNGEST_DEV", server.url)
+        yield server
