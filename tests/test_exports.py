@@ -13,6 +13,7 @@ NAMES = [
     "Batch",
     "CallInfo",
     "Cancel",
+    "Checkpointing",
     "Concurrency",
     "Context",
     "ContextSync",

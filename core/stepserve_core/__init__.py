@@ -6,6 +6,7 @@ Users import `stepserve`, which re-exports the names below.
 from collections.abc import Mapping, Sequence
 
 from stepserve_core import errors
+from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._client import Inngest
 from stepserve_core._config import (
     Batch,
@@ -55,6 +56,7 @@ __all__ = [
     "Batch",
     "CallInfo",
     "Cancel",
+    "Checkpointing",
     "Concurrency",
     "Context",
     "ContextSync",

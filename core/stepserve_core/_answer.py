@@ -45,24 +45,26 @@ class Renderer:
         self._function = function
         self._ctx = ctx
 
-    def render(self, outcome: Outcome, lazy: Sequence[Op] = ()) -> Answer:
+    def render(self, outcome: Outcome, lazy: Sequence[Op] = (), unsaved: Sequence[Op] = ()) -> Answer:
         """Return the answer to how the function ended. `lazy` ops go out with it, unless it is an error.
+
+        `unsaved` are steps that were executed before and could not be checkpointed, or need not be; they come first.
 
         Raises:
             OutputUnserializableError: JSON cannot carry an output; the message says whose, and where in it.
         """
         if outcome.reports is not None:
-            return self._render_reports(outcome.reports, lazy)
+            return self._render_reports(outcome.reports, lazy, unsaved)
         if outcome.error is not None:
             return self.render_error(outcome.error)
         output = encode_output(outcome.output, f"function {self._function.local_id!r}")
-        if not lazy:
+        if not lazy and not unsaved:
             return Answer(200, output, {})
-        return Answer(206, encode_wire([*lazy, _run_complete(output)]), {})
+        return Answer(206, encode_wire([*unsaved, *lazy, _run_complete(output)]), {})
 
-    def _render_reports(self, reports: list[Report], lazy: Sequence[Op]) -> Answer:
+    def _render_reports(self, reports: list[Report], lazy: Sequence[Op], unsaved: Sequence[Op]) -> Answer:
         headers: dict[str, str] = {}
-        ops: list[Op] = []
+        ops = list(unsaved)
         for report in reports:
             op = report.op
             if report.error is not None:

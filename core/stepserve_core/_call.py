@@ -5,21 +5,18 @@ The order is: state, context, middleware in, the function, middleware out, answe
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
+from stepserve_core._checkpoints import make_checkpoints, without_unsaved
 from stepserve_core._context import Context, ContextSync
-from stepserve_core._converter import Converter
 from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run
-from stepserve_core._found import Found, Report
+from stepserve_core._found import Found
 from stepserve_core._in_process import serving
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger, fields_of_call
@@ -29,14 +26,13 @@ from stepserve_core._middleware import (
     Entered,
     MiddlewareManager,
     StepMemos,
-    TransformOutputResult,
     TransformOutputStepInfo,
 )
-from stepserve_core._opcodes import Op, Opcode
-from stepserve_core._outputs import converter_of_function
+from stepserve_core._opcodes import Op
+from stepserve_core._outgoing import Outgoing, timed
 from stepserve_core._protocol import Call, Request
 from stepserve_core._runtime import Runtime
-from stepserve_core._serialize import UNSET, encode_output
+from stepserve_core._serialize import UNSET
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step import step_and_group, step_and_group_sync
 from stepserve_core._step_context import current_steps
@@ -76,6 +72,9 @@ class ServedCall:
         self._logger = ReplayLogger(client.logger, partial(fields_of_call, client.app_id, function_id, call.ctx))
         self._renderer = Renderer(client, function, call.ctx)
         self._timing: list[str] = []
+        last = self._is_last_attempt()
+        self._outgoing = Outgoing(client, function, self._companion, self._timing, last_attempt=last)
+        self._checkpoints = make_checkpoints(client, function, request, call, target, runtime)
         self.returned: object = UNSET
         """What the function returned, before anything was made of it."""
         self.outcome = Outcome()
@@ -88,12 +87,12 @@ class ServedCall:
         """Serve the call."""
         call = self._call
         if call.use_api or call.ctx.use_api:
-            await self._timed("use_api", fetch_state(self._client, self._runtime, call))
+            await timed(self._timing, "use_api", fetch_state(self._client, self._runtime, call))
         if self._client.middleware or self._function.middleware:
             answer = await self._answer_with_middleware()
         else:
             try:
-                self.outcome = self._dump(await self._run())
+                self.outcome = self._outgoing.dump(await self._run())
                 answer = self._render()
             except Exception as error:  # an output that JSON cannot carry
                 answer = self._answer_error(error)
@@ -106,7 +105,7 @@ class ServedCall:
         middleware = MiddlewareManager(self._client, self._request.raw, self._runtime, headers=headers)
         middleware.add(self._client.middleware)
         middleware.add(self._function.middleware)
-        self._middleware = middleware
+        self._middleware = self._outgoing.middleware = middleware
         entered = Entered()
         try:
             answer = await self._answer_through(middleware, entered)
@@ -129,10 +128,12 @@ class ServedCall:
         try:
             middleware.enter(entered, "around_call", self._info())
             try:
-                outcome = self._dump(await self._run())
+                outcome = self._outgoing.dump(await self._run())
             except Exception as error:  # of a hook before the function, or of an output that JSON cannot carry
                 outcome = Outcome(error=error)
-            self.outcome = await self._transform(middleware, outcome)
+            if self._checkpoints is None or self._checkpoints.ending is None:  # which middleware has seen
+                outcome = await self._outgoing.transform(outcome, self._deferred())
+            self.outcome = outcome
             answer = self._render()
         except Exception as error:
             answer = self._answer_error(error)
@@ -143,11 +144,15 @@ class ServedCall:
         return answer
 
     def _render(self) -> Answer:
-        return self._renderer.render(self.outcome, self._defers.ops if self._defers is not None else ())
+        unsaved = () if self._checkpoints is None else self._checkpoints.unsaved
+        return self._renderer.render(without_unsaved(self.outcome, unsaved), self._deferred(), unsaved)
+
+    def _deferred(self) -> Sequence[Op]:
+        return () if self._defers is None else self._defers.ops
 
     def _answer_error(self, error: Exception) -> Answer:
         self.outcome = Outcome(error=error)
-        return self._renderer.render_error(error)
+        return self._render()
 
     def _info(self) -> CallInfo:
         return CallInfo(self._function_id, self._call.ctx.run_id, self._call.ctx.attempt)
@@ -176,19 +181,32 @@ class ServedCall:
         context = self._context(run)
         if middleware is not None:
             hook = middleware.run("transform_input", context, self._function, StepMemos(memos))
-            await self._timed("mw.transform_input", hook)
+            await timed(self._timing, "mw.transform_input", hook)
             run.new_code_due = not memos
         if self._middleware is None or not self._middleware.uses("around_function"):
-            return await self._run_function(run, context)
+            return await self._run_to_end(run, context)
         entered = Entered()
         try:
             self._middleware.enter(entered, "around_function", self._info())
-            outcome = await self._run_function(run, context)
+            outcome = await self._run_to_end(run, context)
         except BaseException as error:  # of a hook, or the request was cancelled
             entered.leave(error)
             raise
         entered.leave(outcome.error)
         return outcome
+
+    async def _run_to_end(self, run: Run, context: Context | ContextSync) -> Outcome:
+        if self._checkpoints is None:
+            return await self._run_function(run, context)
+        run.checkpoints = self._checkpoints
+        self._checkpoints.prepare = self._outgoing.prepare
+        self._outgoing.context = context
+        try:
+            return await self._checkpoints.end(await self._run_function(run, context))
+        finally:
+            self._checkpoints.close()
+            # Each of these leads to the next: without this, only the garbage collector would free the event.
+            self._outgoing.context = run.checkpoints = self._checkpoints.prepare = None
 
     async def _run_function(self, run: Run, context: Context | ContextSync) -> Outcome:
         token = current_steps.set(context.step)
@@ -197,7 +215,7 @@ class ServedCall:
                 self._function.event_types.apply(context)
             if run.new_code_due:
                 await run.start_new_code()
-            output = await self._timed("function", self._runtime.execute(run, self._handler(run), context))
+            output = await timed(self._timing, "function", self._runtime.execute(run, self._handler(run), context))
             self.returned = output
             run.check_ended()
         except Interrupt as interrupt:
@@ -211,13 +229,6 @@ class ServedCall:
             current_steps.reset(token)
         return Outcome(output=output)
 
-    async def _timed(self, name: str, work: Awaitable[T]) -> T:
-        started = time.perf_counter()
-        try:
-            return await work
-        finally:
-            self._timing.append(f"{name};dur={int((time.perf_counter() - started) * 1000)}")
-
     def _make_run(self, memos: dict[str, Any]) -> Run:
         ctx = self._call.ctx
         checker = self._client.checker
@@ -228,7 +239,7 @@ class ServedCall:
             finished=self._call.finished,
             target=self._target,
             plan_only=ctx.disable_immediate_execution,
-            last_attempt=self._is_last_attempt(),
+            last_attempt=self._outgoing.last_attempt,
             on_new_code=self._new_code,
             call_step=None if self._middleware is None and self._substitutes is None else self._call_step,
         )
@@ -275,66 +286,3 @@ class ServedCall:
         if checker is not None and checker.watches_clock and isinstance(run, CheckedRun):
             return run.watched(handler)
         return handler
-
-    def _dump(self, outcome: Outcome) -> Outcome:
-        """Take typed outputs to what JSON can carry; middleware sees them so."""
-        for report in outcome.reports or ():
-            if report.converter is not None and report.op.op == Opcode.STEP_RUN.value:
-                report.output = self._to_json(report.converter, report.output, f"step {report.op.display_name!r}")
-        if outcome.reports is not None or outcome.error is not None:
-            return outcome
-        function, serializer = self._function, self._client.serializer
-        converter = converter_of_function(function, serializer, companion=self._companion)
-        if converter is None:
-            return outcome
-        return outcome._replace(output=self._to_json(converter, outcome.output, f"function {function.local_id!r}"))
-
-    def _to_json(self, converter: Converter, output: object, where: str) -> object:
-        dumped = converter.dump(output, where)
-        if self._middleware is not None and self._middleware.uses("transform_output"):
-            return msgspec.json.decode(encode_output(dumped, where))
-        return dumped
-
-    async def _transform(self, middleware: MiddlewareManager, outcome: Outcome) -> Outcome:
-        if outcome.error is None:
-            try:
-                await middleware.run_reversed("after_execution")
-                await self._announce(middleware, outcome.reports or [])
-            except Exception as error:  # whoever reports errors from `transform_output` learns of it there
-                outcome = Outcome(error=error)
-        if outcome.reports is None:
-            result = TransformOutputResult(outcome.error, outcome.output, None)
-            await self._transform_output(middleware, result)
-            output = None if result.output is UNSET else result.output  # middleware took the error away
-            return Outcome(error=result.error, output=output)
-        if len(outcome.reports) == 1:
-            report = outcome.reports[0]
-            result = TransformOutputResult(report.error, report.output, _step_info(report))
-            await self._transform_output(middleware, result)
-            report.error, report.output, report.op.opts = result.error, result.output, report.opts
-            self._match_opcode(report.op, failed=report.error is not None)
-        return outcome
-
-    async def _announce(self, middleware: MiddlewareManager, reports: list[Report]) -> None:
-        deferred = self._defers.ops if self._defers is not None else []
-        if (reports or deferred) and middleware.uses("before_report"):
-            steps = [_step_info(report) for report in reports]
-            steps += [
-                TransformOutputStepInfo(op.display_name, Opcode(op.op), op.opts if isinstance(op.opts, dict) else None)
-                for op in deferred
-            ]
-            await middleware.run_reversed("before_report", steps)
-
-    async def _transform_output(self, middleware: MiddlewareManager, result: TransformOutputResult) -> None:
-        await self._timed("mw.transform_output", middleware.run_reversed("transform_output", result))
-
-    def _match_opcode(self, op: Op, *, failed: bool) -> None:
-        """Let the opcode say what became of a step after middleware gave it an error, or took its error away."""
-        if failed and op.op == Opcode.STEP_RUN.value:
-            op.op = (Opcode.STEP_FAILED if self._is_last_attempt() else Opcode.STEP_ERROR).value
-        elif not failed and op.op in (Opcode.STEP_ERROR.value, Opcode.STEP_FAILED.value):
-            op.op = Opcode.STEP_RUN.value
-
-
-def _step_info(report: Report) -> TransformOutputStepInfo:
-    return TransformOutputStepInfo(report.op.display_name, Opcode(report.op.op), report.opts)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepserve_core import _durations, _protocol, _settings
+from stepserve_core._checkpoint_api import CheckpointAPI
+from stepserve_core._checkpointing import Checkpointing, find_problems
 from stepserve_core._config import (
     Batch,
     Cancel,
@@ -46,6 +48,7 @@ class Inngest(ServerCalls):
         app_id: names the app to the server, which knows the functions by it.
         api_base_url: origin of the REST API; else INNGEST_API_BASE_URL, INNGEST_BASE_URL, or a URL in INNGEST_DEV.
         app_version: shown by the server.
+        checkpointing: True, or settings: functions go on after each step, and save its result on the way.
         env: the branch environment; else INNGEST_ENV and the variables of some hosting platforms.
         event_api_base_url: origin of the event API; else INNGEST_EVENT_API_BASE_URL, INNGEST_BASE_URL, INNGEST_DEV.
         event_key: needed in production to send events; else INNGEST_EVENT_KEY.
@@ -68,6 +71,7 @@ class Inngest(ServerCalls):
         app_id: str,
         api_base_url: str | None = None,
         app_version: str | None = None,
+        checkpointing: bool | Checkpointing | None = None,
         env: str | None = None,
         event_api_base_url: str | None = None,
         event_key: str | None = None,
@@ -95,6 +99,10 @@ class Inngest(ServerCalls):
             signing_key=signing_key,
         )
         self.is_production = self.settings.mode == "cloud"
+        for problem in find_problems(checkpointing):
+            raise ConfigurationError(f"Inngest(…): {problem}")
+        self.checkpointing = checkpointing
+        self.checkpoint_api = CheckpointAPI(self)
         self.checker = make_checker(self)
         self.servers: list[InProcessServer] = []
         """Servers in this process that run its functions; the last one takes its requests."""
@@ -164,6 +172,7 @@ class Inngest(ServerCalls):
         trigger: Triggering[DataT] | Sequence[Triggering[DataT]],
         batch_events: Batch | None = None,
         cancel: list[Cancel] | None = None,
+        checkpointing: bool | Checkpointing | None = None,
         concurrency: list[Concurrency] | None = None,
         debounce: Debounce | None = None,
         idempotency: str | None = None,
@@ -186,6 +195,7 @@ class Inngest(ServerCalls):
         Args:
             fn_id: names the function to the server; changing it makes another function.
             trigger: what starts it: events by name or by `EventType`, schedules, or several of these.
+            checkpointing: instead of what the client says: True, False, or settings.
             retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
             on_cancel: called, in the same colour, when a run was cancelled; the official SDK has nothing like it.
             on_failure: called, in the same colour, when a run has failed for good.
@@ -203,6 +213,7 @@ class Inngest(ServerCalls):
             triggers=_triggers(trigger),
             batch_events=batch_events,
             cancel=cancel,
+            checkpointing=checkpointing,
             concurrency=concurrency,
             debounce=debounce,
             idempotency=idempotency,
@@ -221,7 +232,7 @@ class Inngest(ServerCalls):
         self, options: FunctionOptions, output_type: object, middleware: list[UninitializedMiddleware]
     ) -> FunctionDecorator[Any]:
         def decorate(handler: Handler) -> Function[Any]:
-            return Function(self.app_id, options, handler, output_type, middleware)
+            return Function(self.app_id, options, handler, output_type, middleware, self.checkpointing)
 
         return FunctionDecorator(decorate)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from stepserve_core._engine import Run
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 
 NO_BRANCH_REACHED_TARGET = "no branch of a parallel group reached the step that the server asked for"
+
+
+LEAVE: Final = object()
+"""Says that the function must be left after a step, to answer with it."""
 
 
 class Verdict(enum.Enum):

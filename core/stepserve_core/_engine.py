@@ -6,12 +6,13 @@ One `Run` serves one call. It decides; the runtime acts and is the only one who 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepserve_core._branch import Branch, current
-from stepserve_core._colour import RunRuntime, Verdict, is_awaitable
+from stepserve_core._colour import LEAVE, RunRuntime, Verdict, is_awaitable
 from stepserve_core._failure import sole_cause
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import (
@@ -23,7 +24,7 @@ from stepserve_core._interrupts import (
     holds_nested_step,
 )
 from stepserve_core._memos import MISSING, Memo, read_memo
-from stepserve_core._opcodes import Opcode, ParallelMode, hash_step_id
+from stepserve_core._opcodes import Opcode, hash_step_id
 from stepserve_core.errors import (
     NonRetriableError,
     RetryAfterError,
@@ -33,9 +34,11 @@ from stepserve_core.errors import (
 )
 
 if TYPE_CHECKING:
+    from stepserve_core._checkpoints import Checkpoints
     from stepserve_core._defer import Defers
 
 
+_EXECUTED = Opcode.STEP_RUN.value
 _inside_step: ContextVar[tuple[Run, Found] | None] = ContextVar("stepserve_inside_step", default=None)
 
 
@@ -84,6 +87,8 @@ class Run:
         self._refusal: Callable[[str], BaseException] | None = None
         # A step is being executed, or the function or a branch was interrupted or has ended: steps may be refused.
         self._is_guarded = False
+        self.checkpoints: Checkpoints | None = None
+        """What saves executed steps while the function goes on; None where each is an answer (13.1)."""
         self.departure: Abort | Interrupt | None = None
         """Why the function is being left, once it is."""
         self._uses: dict[str, int] = {}
@@ -181,8 +186,8 @@ class Run:
         if failure is not None:
             raise failure
 
-    async def reach(self, found: Found) -> NoReturn:
-        """Act on a step without memo. Comes back only by raising."""
+    async def reach(self, found: Found) -> object:
+        """Act on a step without memo. Comes back only by raising, unless executed steps are checkpointed."""
         if found.hashed in self.edited_input:
             try:
                 found.ask = found.ask.edited(self.edited_input[found.hashed], found.step_id)
@@ -193,13 +198,19 @@ class Run:
             verdict = await self.runtime.choose(self, found)
         else:
             verdict = self._choose_in_branch(branch, found)
+        began = 0 if self.checkpoints is None else time.time_ns()
         try:
             reports = [await self._act(found, verdict)]
+            if self.checkpoints is not None and reports[0].op.op == _EXECUTED:
+                output = await self.checkpoints.keep(reports[0], began)
+                if output is not LEAVE:
+                    self.runtime.resume()
+                    return output
         except BaseException:  # the function may catch it (its own timeout, for example) and reach other steps
             self.runtime.resume()
             raise
         # No local keeps the report: the traceback of its error leads back to this frame.
-        await self.runtime.finish(self, [reports.pop()])
+        return await self.runtime.finish(self, [reports.pop()])
 
     async def _act(self, found: Found, verdict: Verdict) -> Report:
         if not self._started_new_code:
@@ -238,6 +249,8 @@ class Run:
             raise Abort(StepUnexpectedError(f'found step "{found.step_id}" when targeting a different step'))
         if self.plan_only and self.target is None:
             return Verdict.PLAN
+        if self.checkpoints is not None and self.checkpoints.is_over():
+            return Verdict.PLAN
         return Verdict.EXECUTE
 
     def plan(self, found: Found) -> Report:
@@ -274,26 +287,6 @@ class Run:
     def _failure(self, found: Found, error: Exception) -> Report:
         opcode = Opcode.STEP_FAILED if self._last_attempt else Opcode.STEP_ERROR
         return Report(found, opcode, error=error)
-
-    async def parallel(self, branches: tuple[Callable[[], Any], ...], mode: ParallelMode) -> tuple[Any, ...]:
-        """Run branches one after the other and report together what they found (6.4)."""
-        outputs: list[Any] = []
-        found: list[Found] | None = None
-        outer = self.current_branch()
-        branch = Branch(self, self.runtime.owner(), mode)  # one object serves all: they run one after the other
-        token = current.set(branch)
-        try:
-            for callable_ in branches:
-                outputs.append(await self.run_branch(callable_))
-                steps = self.end_branch(branch)
-                if steps is not None:
-                    found = found or []
-                    found += steps
-        finally:
-            current.reset(token)
-        if found is None:
-            return tuple(outputs)
-        return await self.report_group(outer, found)
 
     async def run_branch(self, callable_: Callable[[], Any]) -> Any:
         """Run a branch to its end, or to where it is interrupted: `end_branch` tells."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
+from stepserve_core._checkpointing import Checkpointing, find_problems, resolve
 from stepserve_core._config import (
     Batch,
     Cancel,
@@ -49,6 +50,7 @@ class FunctionOptions(NamedTuple):
     triggers: list[Trigger]
     batch_events: Batch | None
     cancel: list[Cancel] | None
+    checkpointing: bool | Checkpointing | None
     concurrency: list[Concurrency] | None
     debounce: Debounce | None
     idempotency: str | None
@@ -70,6 +72,7 @@ class FunctionOptions(NamedTuple):
         if not isinstance(self.fn_id, str) or not self.fn_id.strip():
             raise FunctionConfigInvalidError("create_function: fn_id must be text, such as fn_id='charge-order'")
         problems = [*self._wrong_triggers(), *self._wrong_options(), *self._wrong_combinations()]
+        problems += find_problems(self.checkpointing)
         if problems:
             raise FunctionConfigInvalidError(f"function {self.fn_id!r}: {'; '.join(problems)}")
 
@@ -150,6 +153,7 @@ class Function(Generic[T_co]):
         handler: Handler,
         output_type: object,
         middleware: list[UninitializedMiddleware],
+        checkpointing: bool | Checkpointing | None = None,
     ) -> None:
         options.validate()
         self._app_id = app_id
@@ -157,6 +161,8 @@ class Function(Generic[T_co]):
         self.handler = handler
         self.output_type = output_type
         self.middleware = middleware
+        self.checkpointing = resolve(options.checkpointing, checkpointing)
+        """How it goes on after steps; None if it does not."""
         self.event_types = EventTypes(options.triggers)
         self.is_handler_async = is_async(handler)
         self._refuse_mixed_colours("on_failure", options.on_failure)
@@ -250,6 +256,7 @@ class Function(Generic[T_co]):
             "steps": _steps(app_url, self.id, options.retries),
             "batchEvents": _wire(options.batch_events),
             "cancel": None if options.cancel is None else [_wire(entry) for entry in options.cancel],
+            "checkpoint": _wire(self.checkpointing),
             "concurrency": None if options.concurrency is None else [_wire(entry) for entry in options.concurrency],
             "debounce": _wire(options.debounce),
             "idempotency": options.idempotency,

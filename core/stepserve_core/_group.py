@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from stepserve_core._engine import Run
 from stepserve_core._experiment import Experiment
+from stepserve_core._gather import parallel
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._race import race
 from stepserve_core._runtime import run_sync
@@ -63,7 +64,7 @@ class Group:
         self, callables: tuple[Callable[[], Any], ...], parallel_mode: ParallelMode = ParallelMode.WAIT
     ) -> tuple[Any, ...]:
         """Run branches at the same time, each a function without arguments; return their results in order."""
-        return await self._run.parallel(callables, parallel_mode)
+        return await parallel(self._run, callables, parallel_mode)
 
     @overload
     async def race(self, first: Callable[[], Awaitable[T1]], second: Callable[[], Awaitable[T2]], /) -> T1 | T2: ...
@@ -158,7 +159,7 @@ class GroupSync:
         self, callables: tuple[Callable[[], Any], ...], parallel_mode: ParallelMode = ParallelMode.WAIT
     ) -> tuple[Any, ...]:
         """Run branches at the same time, each a function without arguments; return their results in order."""
-        return run_sync(self._run.parallel(callables, parallel_mode))
+        return run_sync(parallel(self._run, callables, parallel_mode))
 
     @overload
     def race(self, first: Callable[[], T1], second: Callable[[], T2], /) -> T1 | T2: ...

@@ -204,6 +204,13 @@ class MiddlewareManager:
         for one in self._instances:
             await self._call(one, hook, *args)
 
+    async def run_where(self, other: str, hook: str, *args: object) -> None:
+        """Call a hook of the middleware that overrides another one too, in order."""
+        base = getattr(Middleware, other)
+        for one in self._instances:
+            if getattr(type(one), other, base) is not base:
+                await self._call(one, hook, *args)
+
     async def run_reversed(self, hook: str, *args: object) -> None:
         """Call a hook of all middleware, last added first."""
         for one in reversed(self._instances):

@@ -51,6 +51,13 @@ class Userland(msgspec.Struct, frozen=True):
     index: int | None
 
 
+class Timing(msgspec.Struct, frozen=True):
+    """When a step was executed: Unix nanoseconds of its start, and how many it took (13.1)."""
+
+    a: int
+    b: int
+
+
 class Op(msgspec.Struct):
     """One entry of a 206 answer; the fields are in the order of the wire."""
 
@@ -63,6 +70,7 @@ class Op(msgspec.Struct):
     error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
     data: object = None
     metadata: tuple[object, ...] | msgspec.UnsetType = msgspec.UNSET
+    timing: Timing | msgspec.UnsetType = msgspec.UNSET
 
 
 @lru_cache(maxsize=16_384)

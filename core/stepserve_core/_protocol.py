@@ -33,6 +33,9 @@ RETRY_AFTER = "retry-after"
 REQUEST_ID = "x-request-id"
 JOB_ID = "x-inngest-job-id"
 EVENT_ID_SEED = "x-inngest-event-id-seed"
+GENERATION_ID = "x-inngest-generation-id"
+NO_CHECKPOINTS = "x-stepserve-no-checkpoints"
+"""Says, inside one process, that steps are best answered one by one; never sent over a wire."""
 SERVER_TIMING = "server-timing"
 
 
@@ -114,6 +117,10 @@ class CallContext(msgspec.Struct, frozen=True):
     stack: Stack
     max_attempts: int | None = None
     use_api: bool = False
+    fn_id: str | None = None
+    generation_id: int | None = None
+    qi_id: str | None = None
+    request_id: str | None = None
 
 
 class Call(msgspec.Struct):

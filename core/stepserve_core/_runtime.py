@@ -87,6 +87,25 @@ class SyncRuntime:
         """Wait."""
         threading.Event().wait(seconds)
 
+    def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> Future[None]:
+        """Begin to do something in another thread, while the function goes on."""
+        return senders.submit(lambda: run_sync(work(SyncRuntime())))
+
+    async def join(self, begun: Future[None]) -> None:
+        """Wait for what `begin` began."""
+        begun.result()
+
+    async def complete(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        """Do something to its end."""
+        await work(self)
+
+    def later(self, seconds: float, call: Callable[[], object]) -> threading.Timer:
+        """Call something after a while, in a thread of its own; `cancel` forgets it."""
+        timer = threading.Timer(seconds, call)
+        timer.daemon = True
+        timer.start()
+        return timer
+
     async def execute(self, run: Run, body: Callable[..., Any], context: object) -> Any:
         """Run a user's function to its end. What it was interrupted for counts, whatever it did on its way out."""
         output = None
@@ -154,6 +173,32 @@ class AsyncRuntime:
         import asyncio  # noqa: PLC0415
 
         await asyncio.sleep(seconds)
+
+    def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Begin to do something in a task, while the function goes on.
+
+        The loop's task factory is passed by: it would take the task for one that the function made.
+        """
+        import asyncio  # noqa: PLC0415
+
+        return asyncio.Task(work(self), loop=asyncio.get_running_loop())
+
+    async def join(self, begun: asyncio.Task[None]) -> None:
+        """Wait for what `begin` began, which goes on where the waiting is cancelled."""
+        import asyncio  # noqa: PLC0415
+
+        await asyncio.wait([begun])
+        begun.result()
+
+    async def complete(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        """Do something to its end, even where the waiting for it is cancelled."""
+        await self.join(self.begin(work))
+
+    def later(self, seconds: float, call: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call something after a while; `cancel` forgets it."""
+        import asyncio  # noqa: PLC0415
+
+        return asyncio.get_running_loop().call_later(seconds, call)
 
     def execute(self, run: Run, body: Callable[..., Any], context: object) -> Coroutine[Any, Any, Any]:
         """Run a user's function in a task of its own, until it ends or has something to report."""
@@ -279,12 +324,16 @@ def _name(function: object) -> str:
 
 
 threads = Threads()
+senders = Threads()
+"""For what goes on beside functions; never in their pool, where it could wait for those that wait for it."""
+
 background_loop = BackgroundLoop()
 
 
 def _forget_threads() -> None:
     """Start anew in a forked child: threads do not survive a fork (gunicorn with --preload, Celery)."""
     threads.__init__()  # type: ignore[misc]
+    senders.__init__()  # type: ignore[misc]
     background_loop.__init__()  # type: ignore[misc]
 
 

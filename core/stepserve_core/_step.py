@@ -160,7 +160,7 @@ class StepSync(_Steps, ExtraStepsSync):
         if run.new_code_due:
             run_sync(run.start_new_code())
         if value is MISSING:
-            run_sync(run.reach(Found(step_id, hashed, index, ask(*args))))
+            value = run_sync(run.reach(Found(step_id, hashed, index, ask(*args))))
         if read is None:
             return value
         try:
@@ -223,7 +223,7 @@ class Step(_Steps, ExtraSteps):
         args = (handler, handler_args, converter)
         if hashed in run.memos:
             return self._recall(step_id, hashed, index, read, self._ask_to_run, args)
-        return self._name(step_id, self._act(step_id, hashed, index, self._ask_to_run, args))
+        return self._name(step_id, self._act(step_id, hashed, index, read, self._ask_to_run, args))
 
     def invoke(
         self,
@@ -288,7 +288,7 @@ class Step(_Steps, ExtraSteps):
     ) -> Coroutine[Any, Any, Any]:
         if hashed in self._run.memos:
             return self._recall(step_id, hashed, index, read, ask, args)
-        return self._name(step_id, self._act(step_id, hashed, index, ask, args))
+        return self._name(step_id, self._act(step_id, hashed, index, read, ask, args))
 
     def _name(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
         """Name a coroutine as Python shall name it in its warning when `await` is forgotten."""
@@ -312,23 +312,26 @@ class Step(_Steps, ExtraSteps):
         if run.new_code_due:
             await run.start_new_code()
         if value is MISSING:  # what is memoised are new arguments
-            return await self._act(step_id, hashed, index, ask, args)
-        if read is None:
-            return value
+            return await self._act(step_id, hashed, index, read, ask, args)
+        return value if read is None else await self._read(read, value)
+
+    async def _read(self, read: Read, value: object) -> Any:
         try:
             return read(value)
         except (MemoMismatchError, EventInvalidError) as error:
-            await run.runtime.fail(run, error)
+            await self._run.runtime.fail(self._run, error)
 
     async def _act(
         self,
         step_id: str,
         hashed: str,
         index: int | None,
+        read: Read | None,
         ask: Callable[..., Ask],
         args: tuple[object, ...],
     ) -> Any:
-        await self._run.reach(Found(step_id, hashed, index, ask(*args)))
+        value = await self._run.reach(Found(step_id, hashed, index, ask(*args)))
+        return value if read is None else await self._read(read, value)
 
 
 def step_and_group(run: Run, client: Inngest, sender: EventSender) -> tuple[Step, Group]:

@@ -1,4 +1,7 @@
-"""A server in a process of its own, for tests that kill it: `python -m tests.executor.crash_server FILE PORT`."""
+"""A server in a process of its own, for tests that kill it: `python -m tests.executor.crash_server FILE PORT [PAUSE]`.
+
+PAUSE is the time between attempts, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ def announce(url: str) -> None:
 
 if __name__ == "__main__":
     run(
-        ServerConfig(port=int(sys.argv[2]), database=sys.argv[1], poll=False, retry_interval=0.05),
+        ServerConfig(
+            port=int(sys.argv[2]),
+            database=sys.argv[1],
+            poll=False,
+            retry_interval=float(sys.argv[3]) if len(sys.argv) > 3 else 0.05,
+        ),
         on_started=announce,
     )

@@ -35,6 +35,7 @@
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
     ├── DeterminismError               a function that does not replay, under STEPSERVE_STRICT=1; never retried
+    ├── StaleDispatchError             the server has given up the call that is under way; nobody hears this answer
     ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
     ├── RetryAfterError                raised by users: try again, but not before
@@ -72,6 +73,7 @@ from stepserve_core.errors.runs import (
     NonRetriableError,
     OutputUnserializableError,
     RetryAfterError,
+    StaleDispatchError,
     StepError,
     StepOutsideFunctionError,
     StepUnexpectedError,
@@ -124,6 +126,7 @@ __all__ = [
     "SignatureMalformedError",
     "SigningKeyInvalidError",
     "SigningKeyMissingError",
+    "StaleDispatchError",
     "StateUnavailableError",
     "StepError",
     "StepOutsideFunctionError",

@@ -60,6 +60,14 @@ class DeterminismError(Error):
     is_retriable = False
 
 
+class StaleDispatchError(Error):
+    """The server has given up the call that is under way, and called again; this one stops (protocol.md 13.1)."""
+
+    include_stack = False
+    is_retriable = False
+    quiet = True
+
+
 class StepOutsideFunctionError(Error, RuntimeError):
     """A step was used after its function ended, or outside of one."""
 

@@ -11,6 +11,7 @@ from stepserve_core import _protocol
 from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import fragments, limits
 from stepserve_core.executor.addresses import show_url
+from stepserve_core.executor.decisions import Span
 from stepserve_core.executor.failures import Failure, read_error_body
 
 KNOWN_OPCODES = (
@@ -61,6 +62,7 @@ class Op(msgspec.Struct, rename="camel"):
     data: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
     metadata: msgspec.Raw = _NULL
+    timing: msgspec.Raw = _NULL
 
     @property
     def label(self) -> str:
@@ -94,6 +96,14 @@ class Op(msgspec.Struct, rename="camel"):
             shown["input"] = b"[%s]" % bytes(self.opts["body"])
         return canonicalize(fragments.join_object(shown)) if shown else None
 
+    def span(self) -> Span | None:
+        """Return when the app executed the step, if it says so: nanoseconds of the start, and of the duration."""
+        try:
+            timing = msgspec.json.decode(self.timing, type=_Timing)
+        except msgspec.DecodeError:
+            return None
+        return Span(timing.a / 1e9, (timing.a + max(timing.b, 0)) / 1e9)
+
     def canonical_data(self) -> bytes:
         """Return `data` as canonical JSON."""
         return canonicalize(bytes(self.data))
@@ -102,6 +112,11 @@ class Op(msgspec.Struct, rename="camel"):
     def has_error(self) -> bool:
         """Say whether `error` is there and not null."""
         return bytes(self.error) != fragments.NULL
+
+
+class _Timing(msgspec.Struct):
+    a: int
+    b: int
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -146,14 +161,14 @@ def read_answer(reply: Reply) -> Answer:
         return _with(answer, failure=Failure("not_sdk", "The response did not come from an Inngest SDK"))
     try:
         if reply.status == 206:
-            return _with(answer, ops=_read_ops(reply.body))
+            return _with(answer, ops=read_ops(reply.body))
         return _with(answer, result=_read_result(reply.body))
-    except _AnswerError as error:
+    except OpsInvalidError as error:
         return _with(answer, failure=Failure("invalid_answer", str(error)))
 
 
-class _AnswerError(ValueError):
-    """An answer that breaks the protocol."""
+class OpsInvalidError(ValueError):
+    """Opcodes that break the protocol."""
 
 
 def _with(answer: Answer, **changes: Any) -> Answer:
@@ -191,21 +206,26 @@ def _read_result(body: bytes) -> bytes:
         return fragments.text(body.decode(errors="replace"))
 
 
-def _read_ops(body: bytes) -> list[Op]:
+def read_ops(body: bytes) -> list[Op]:
+    """Read a list of opcodes, or a single one, and spell them as `KNOWN_OPCODES` does.
+
+    Raises:
+        OpsInvalidError: they are no such list, or one of them cannot be used.
+    """
     try:
         ops = [_decode_op(body)] if body.lstrip()[:1] == b"{" else _decode_ops(body)
     except (ValueError, RecursionError) as error:
-        raise _AnswerError(f"the answer is not a list of opcodes: {error}") from None
+        raise OpsInvalidError(f"the answer is not a list of opcodes: {error}") from None
     for op in ops:
         name = _BY_LOWER_CASE.get(op.op.lower())
         if name is None:
-            raise _AnswerError(f"the opcode {op.op!r} is not known")
+            raise OpsInvalidError(f"the opcode {op.op!r} is not known")
         op.op = name
         if not op.id and name in ("None", "RunComplete"):
             continue
         # Ids are hashes. They go into JSON and queue ids as they are, so nothing else is let through.
         if not (op.id.isascii() and op.id.isalnum() and len(op.id) <= _LONGEST_ID):
-            raise _AnswerError(f"the opcode {op.op} has an id that is not a hash: {op.id[:_LONGEST_ID]!r}")
+            raise OpsInvalidError(f"the opcode {op.op} has an id that is not a hash: {op.id[:_LONGEST_ID]!r}")
     return ops
 
 

@@ -36,7 +36,14 @@ from stepserve_core.executor.expression_equalities import match_of
 from stepserve_core.executor.failures import error_memo
 from stepserve_core.executor.internal_events import invocation
 from stepserve_core.executor.metadata import MetadataInvalidError, add_metadata, read_entries
-from stepserve_core.executor.progress import discover, finish_step, queue_call, resolve_step, set_pending
+from stepserve_core.executor.progress import (
+    discover,
+    finish_step,
+    queue_call,
+    resolve_step,
+    set_pending,
+    timing_of,
+)
 from stepserve_core.executor.routing import settle, try_wait
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.signals import open_signal_wait
@@ -99,13 +106,13 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
         case UpdateRun():
             return _update(scope, run, decision)
         case FinishStep():
-            finish_step(scope, run, decision.step, decision.memo, timing, failed=decision.failed)
+            _finish(scope, run, decision, timing)
         case FailAttempt():
             _note_failure(scope, run, decision, timing)
         case SetPending():
             set_pending(scope, run, decision.hashes)
         case AddDefer() | AbortDefer() | NoteMetadata():
-            return _note(scope, run, decision)
+            return note(scope, run, decision)
         case Discover():
             discover(scope, run, decision.key, decision.delay)
         case EndRun():
@@ -116,6 +123,12 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
         case _:
             _open_step(scope, work, run, decision)
     return run
+
+
+def _finish(scope: Scope, run: RunFacts, finish: FinishStep, timing: Timing) -> None:
+    if finish.span is not None:
+        timing = timing_of(finish.span, timing.started_at, scope.now, timing.attempt)
+    finish_step(scope, run, finish.step, finish.memo, timing, failed=finish.failed, follows=finish.follows)
 
 
 def _update(scope: Scope, run: RunFacts, update: UpdateRun) -> RunFacts:
@@ -132,7 +145,7 @@ def _note_failure(scope: Scope, run: RunFacts, failure: FailAttempt, timing: Tim
     scope.tables.steps.add_attempt(run.id, _FUNCTION if step is None else step.hash, "Failed", timing, failure.error)
 
 
-def _note(scope: Scope, run: RunFacts, decision: AddDefer | AbortDefer | NoteMetadata) -> RunFacts:
+def note(scope: Scope, run: RunFacts, decision: AddDefer | AbortDefer | NoteMetadata) -> RunFacts:
     """Note what leads to no call of the run. Return the facts as they are then."""
     match decision:
         case AddDefer():

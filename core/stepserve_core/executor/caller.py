@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from stepserve_core.executor import gateway, ids
 from stepserve_core.executor.answers import Answer, read_answer
 from stepserve_core.executor.calls import build_call
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.clock import Clock
-from stepserve_core.executor.decisions import Decision, ParkItem
+from stepserve_core.executor.decisions import Decision, ParkItem, RunFacts
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
 from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
@@ -35,6 +37,21 @@ class Caller:
         self._settings = settings
         self._gateway = gateway_
         self._broker = broker
+        self._progress: dict[str, RunFacts] = {}
+        """Runs of calls under way that had steps checkpointed, as they are since then."""
+
+    def note_progress(self, item_id: str, run: RunFacts) -> None:
+        """Take note that steps of a call under way were checkpointed: its attempts begin anew (executor.md 8.3)."""
+        self._progress[item_id] = run
+
+    def _seen(self, item: Claim) -> Claim:
+        """Return a claim as it is after what was checkpointed while its call was under way."""
+        run = self._progress.pop(item.work.id, None)
+        if run is None:
+            return item
+        work = msgspec.structs.replace(item.work, attempt=0, checkpointed=True)
+        facts = msgspec.structs.replace(item.run, step_count=run.step_count, state_size=run.state_size)
+        return msgspec.structs.replace(item, work=work, run=facts)
 
     async def decide(self, item: Claim) -> list[Decision]:
         """Make the call of an item, and return what follows from its answer."""
@@ -47,6 +64,7 @@ class Caller:
             answer = await self._call(item)
         except NoRoomError as error:
             return [ParkItem(error.key, error.is_over)]
+        item = self._seen(item)
         return plan(item.work, item.run, answer, self._clock.now(), self._policy())
 
     def plan_gateway(self, item: Claim, reply: GatewayReply | gateway.Problem) -> list[Decision]:

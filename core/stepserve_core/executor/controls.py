@@ -34,12 +34,12 @@ class Controls(ABC):
     _syncing: asyncio.Lock
 
     @abstractmethod
-    async def _write(self, unit: Callable[[Scope], T]) -> T:
+    async def write(self, unit: Callable[[Scope], T]) -> T:
         """Run a unit of work in a transaction."""
 
     async def cancel(self, run_id: str) -> bool:
         """Cancel a run. Return False where it has ended or does not exist."""
-        cancelled = await self._write(lambda scope: cancel_run(scope, run_id))
+        cancelled = await self.write(lambda scope: cancel_run(scope, run_id))
         self.loop.wake()
         return cancelled
 
@@ -48,7 +48,7 @@ class Controls(ABC):
 
         `data` is canonical JSON.
         """
-        run_id = await self._write(lambda scope: deliver_signal(scope, name, data))
+        run_id = await self.write(lambda scope: deliver_signal(scope, name, data))
         self.loop.wake()
         return run_id
 
@@ -63,7 +63,7 @@ class Controls(ABC):
 
         `expression` is a condition over the event of each run. The runs are cancelled soon after this returns.
         """
-        begun = await self._write(
+        begun = await self.write(
             lambda scope: bulk_cancelling.begin(scope, function.id, started_after, started_before, expression)
         )
         self.loop.wake()
@@ -71,7 +71,7 @@ class Controls(ABC):
 
     async def withdraw_cancellation(self, cancellation_id: str) -> bool:
         """Stop and forget a bulk cancellation. Return False where there is none."""
-        return await self._write(lambda scope: bulk_cancelling.withdraw(scope, cancellation_id))
+        return await self.write(lambda scope: bulk_cancelling.withdraw(scope, cancellation_id))
 
     async def pause(self, slug: str, *, skip: bool = False) -> None:
         """Start no runs of a function until it is resumed; runs that have started go on.
@@ -97,8 +97,8 @@ class Controls(ABC):
             if function is None:
                 raise FunctionNotFoundError(f"function {slug} not found")
             found = function
-            self.registry = await self._write(lambda scope: set_paused(scope, found, mode))
-            await self._write(lambda scope: release(scope, found))
+            self.registry = await self.write(lambda scope: set_paused(scope, found, mode))
+            await self.write(lambda scope: release(scope, found))
         self.loop.wake()
 
     async def add_metadata(self, run_id: str, step: str | None, entries: list[Entry]) -> bool:
@@ -116,7 +116,7 @@ class Controls(ABC):
                 add_metadata(scope, run_id, step_hash, entries)
             return bool(hashes)
 
-        return await self._write(unit)
+        return await self.write(unit)
 
     async def rerun(self, run_id: str, from_step: str | None = None, given: bytes | None = None) -> str:
         """Start a run once more, perhaps from a step and with other arguments for it; return the id of the new run.
@@ -124,7 +124,7 @@ class Controls(ABC):
         Raises:
             RerunRefusedError: see `rerun`.
         """
-        new_id = await self._write(lambda scope: rerun(scope, run_id, from_step, given))
+        new_id = await self.write(lambda scope: rerun(scope, run_id, from_step, given))
         self.loop.wake()
         return new_id
 
@@ -137,6 +137,6 @@ class Controls(ABC):
         function = self.registry.find(slug)
         if function is None:
             raise FunctionNotFoundError(f"function {slug} not found")
-        count = await self._write(lambda scope: crons.bring_forward(scope, function))
+        count = await self.write(lambda scope: crons.bring_forward(scope, function))
         self.loop.wake()
         return count

@@ -17,7 +17,8 @@ class Work(msgspec.Struct, frozen=True):
 
     `kind` is start, discover, step, gateway or ai_gateway; `step` is the hash of the targeted step. `generation`
     counts the claims of the item and proves that the lease is still held. `event_mark` is the last event stored
-    before the claim: a wait that the answer registers looks at the events after it.
+    before the claim: a wait that the answer registers looks at the events after it. `checkpointed` says that steps
+    were saved while the call was under way (executor.md 8.3).
     """
 
     id: str
@@ -28,6 +29,7 @@ class Work(msgspec.Struct, frozen=True):
     generation: int
     queued_at: float
     event_mark: int = 0
+    checkpointed: bool = False
 
 
 class RunFacts(msgspec.Struct, frozen=True):
@@ -71,12 +73,24 @@ class StepRef(msgspec.Struct, frozen=True):
     detail: bytes | None = None
 
 
+class Span(msgspec.Struct, frozen=True):
+    """When an app executed a step, by its own clock."""
+
+    started_at: float
+    ended_at: float
+
+
 class FinishStep(msgspec.Struct, frozen=True):
-    """Memoise a step; then look what comes next in its group."""
+    """Memoise a step; then look what comes next in its group, unless something else decides that (`follows`).
+
+    `span` is set where the step was one of several that a call executed.
+    """
 
     step: StepRef
     memo: bytes
     failed: bool = False
+    follows: bool = True
+    span: Span | None = None
 
 
 class FailAttempt(msgspec.Struct, frozen=True):

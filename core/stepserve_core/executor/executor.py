@@ -91,10 +91,10 @@ class Executor(Controls):
         if gateway_allow is None:
             gateway_allow = CLOUD_ENTRIES if self.settings.signing_key else DEV_ENTRIES
         self._gateway = GatewayTransport(GatewayPolicy(gateway_allow), timeout=gateway_timeout)
-        caller = Caller(self._transport, self.clock, self.settings, self._gateway, self.realtime)
+        self.caller = Caller(self._transport, self.clock, self.settings, self._gateway, self.realtime)
         self.loop = Loop(
             self.store,
-            caller.decide if around is None else around(caller),
+            self.caller.decide if around is None else around(self.caller),
             self.clock,
             lambda: self.registry,
             self.settings,
@@ -227,7 +227,7 @@ class Executor(Controls):
         """
         registration = read_registration(body)
         async with self._syncing:
-            registered = await self._write(lambda scope: register_app(scope, registration))
+            registered = await self.write(lambda scope: register_app(scope, registration))
             self.registry = registered.registry
         self.loop.wake()
         return registered
@@ -235,7 +235,7 @@ class Executor(Controls):
     async def remove_app(self, app_id: str) -> bool:
         """Forget an app and archive its functions; their runs go on. Return False where there is no such app."""
         async with self._syncing:
-            registry = await self._write(lambda scope: remove_app(scope, app_id))
+            registry = await self.write(lambda scope: remove_app(scope, app_id))
             if registry is None:
                 return False
             self.registry = registry
@@ -246,14 +246,11 @@ class Executor(Controls):
         return await self.store.read(unit)
 
     async def _publish(self, events: Sequence[Event]) -> None:
-        def unit(scope: Scope) -> None:
-            for event in events:
-                publish(scope, event)
-
-        await self._write(unit)
+        await self.write(lambda scope: [publish(scope, event) for event in events])
         self.loop.wake()
 
-    async def _write(self, unit: Callable[[Scope], T]) -> T:
+    async def write(self, unit: Callable[[Scope], T]) -> T:
+        """Change something: the unit is one transaction, with the events that follow from it."""
         registry, now = self.registry, self.clock.now()
 
         def scoped(tables: Tables) -> T:

@@ -29,6 +29,7 @@ from stepserve_core.executor.waiting_ops import OpInvalidError, RunFailedError, 
 
 _FIRST = frozenset({"WaitForEvent", "WaitForSignal", "DeferAdd", "DeferAbort"})
 _LAZY = frozenset({"None", "DeferAdd", "DeferAbort"})
+_DONE = frozenset({"StepRun", "Step", "RunComplete"})
 _OVERFLOWED = "InngestErrFunctionOverflowed"
 _STATE_OVERFLOWED = "InngestErrStateOverflowed"
 _EMPTY_ANSWER_DELAY = 1.0
@@ -103,6 +104,8 @@ def _plan_ops(
     if run.state_size + added > limits.RUN_STATE:
         message = f"The function run exceeded the state size limit of {limits.RUN_STATE} bytes."
         return [_fail(Failure(_STATE_OVERFLOWED, message, name=_STATE_OVERFLOWED))]
+    if _are_kept(work, ops):
+        return _plan_kept(work, run, answer, ops, now, policy)
     decisions: list[Decision] = list(_plan_group(run, answer, ops))
     # Waits come first, so that they stand before work that may send the event they wait for; defers stand before an
     # end of the run (executor.md 5.2).
@@ -113,6 +116,29 @@ def _plan_ops(
     if all(op.op in _LAZY for op in ops):  # nothing of it would lead to another call
         decisions.append(Discover(_next_key(work, "none"), delay=_EMPTY_ANSWER_DELAY))
     return decisions
+
+
+def _are_kept(work: Work, ops: list[Op]) -> bool:
+    """Say whether these are the steps of a call that went on after each: those it could not checkpoint, or the last.
+
+    Some of them may have been saved although the app does not know it, so that they ask for nothing themselves.
+    """
+    steps = [op.op for op in ops if op.op not in _LAZY]
+    return work.step is None and (len(steps) > 1 or work.checkpointed) and bool(steps) and set(steps) <= _DONE
+
+
+def _plan_kept(
+    work: Work, run: RunFacts, answer: Answer, ops: list[Op], now: float, policy: RetryPolicy
+) -> list[Decision]:
+    decisions: list[Decision] = []
+    for op in sorted(ops, key=lambda op: op.op == "RunComplete"):
+        if bytes(op.metadata) != fragments.NULL:
+            decisions.append(NoteMetadata(op.id, bytes(op.metadata)))
+        for decision in _plan_op(work, run, answer, op, now, policy):
+            if isinstance(decision, FinishStep):
+                decision = msgspec.structs.replace(decision, follows=False, span=op.span())  # noqa: PLW2901
+            decisions.append(decision)
+    return [*decisions, Discover(_next_key(work, "kept"))]
 
 
 def _plan_group(run: RunFacts, answer: Answer, ops: list[Op]) -> list[Decision]:
@@ -136,9 +162,9 @@ def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, poli
         case "None":
             pass
         case "StepRun":
-            decisions.append(_finish(step, b'{"data":%s}' % op.canonical_data()))
+            decisions.append(finish_of(step, b'{"data":%s}' % op.canonical_data()))
         case "Step":
-            decisions.append(_finish(step, op.canonical_data()))
+            decisions.append(finish_of(step, op.canonical_data()))
         case "StepError" | "StepFailed":
             decisions = _plan_step_error(work, run, answer, op, step, now, policy)
         case "RunComplete":
@@ -160,7 +186,8 @@ def _next_key(work: Work, subject: str) -> str:
     return f"{subject}:{origin[:16]}"
 
 
-def _finish(step: StepRef, memo: bytes) -> FinishStep:
+def finish_of(step: StepRef, memo: bytes) -> FinishStep:
+    """Return the end of an executed step; one whose output or input is too large has failed."""
     if max(len(memo), len(step.detail or b"")) > limits.STEP_OUTPUT:
         message = f"The output or the input of the step is larger than {limits.STEP_OUTPUT} bytes."
         step = msgspec.structs.replace(step, detail=None)

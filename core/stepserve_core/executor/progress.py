@@ -5,7 +5,7 @@ Runs inside a transaction.
 
 from __future__ import annotations
 
-from stepserve_core.executor.decisions import RunFacts, StepRef
+from stepserve_core.executor.decisions import RunFacts, Span, StepRef
 from stepserve_core.executor.ids import job_id
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.queue import QueueItem
@@ -14,11 +14,23 @@ from stepserve_core.executor.store.steps import Timing
 COMPLETED, FAILED, TIMED_OUT = "Completed", "Failed", "TimedOut"
 
 
-def finish_step(scope: Scope, run: RunFacts, step: StepRef, memo: bytes, timing: Timing, *, failed: bool) -> None:
+def finish_step(
+    scope: Scope, run: RunFacts, step: StepRef, memo: bytes, timing: Timing, *, failed: bool, follows: bool = True
+) -> None:
     """Memoise a step that was executed. A second memo for it changes nothing and calls nobody."""
-    if scope.tables.steps.record(run.id, step, memo, FAILED if failed else COMPLETED, timing):
+    if scope.tables.steps.record(run.id, step, memo, FAILED if failed else COMPLETED, timing) and follows:
         races = step.races or (run.force_plan and scope.tables.steps.races(run.id, step.hash))
         _follow(scope, run, step.hash, races=races)
+
+
+def timing_of(span: Span, called_at: float, now: float, attempt: int = 0) -> Timing:
+    """Return the timing of a step that an app executed; its clock may be wrong, its durations are believed.
+
+    It lies between the call and now.
+    """
+    ended_at = min(span.ended_at, now)
+    started_at = max(ended_at - (span.ended_at - span.started_at), called_at)
+    return Timing(started_at, started_at, max(ended_at, started_at), attempt)
 
 
 def resolve_step(scope: Scope, run_id: str, step_hash: str, memo: bytes, status: str = COMPLETED) -> None:

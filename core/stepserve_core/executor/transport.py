@@ -12,7 +12,7 @@ import aiohttp
 import yarl
 
 from stepserve_core._in_process import InProcessServer, serving
-from stepserve_core._protocol import Request, Response
+from stepserve_core._protocol import NO_CHECKPOINTS, Request, Response
 from stepserve_core.executor import limits
 from stepserve_core.executor.answers import Reply
 
@@ -141,7 +141,7 @@ class EmbeddedTransport:
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the handler's answer."""
-        request = Request(method, url, dict(headers), body)
+        request = Request(method, url, {**headers, NO_CHECKPOINTS: "true"}, body)
         token = serving.set(None if self._server is None else self._server())
         try:
             response = await within(timeout, self._handler.ahandle(request))

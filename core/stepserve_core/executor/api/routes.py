@@ -13,7 +13,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepserve_core import _protocol
-from stepserve_core.executor.api import apps, cancellations, connect, intake, metadata, reads, realtime, signals
+from stepserve_core.executor.api import (
+    apps,
+    cancellations,
+    checkpoints,
+    connect,
+    intake,
+    metadata,
+    reads,
+    realtime,
+    signals,
+)
 from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
@@ -28,6 +38,8 @@ async def gql(request: Request) -> Response:
 
     return await respond(request)
 
+
+CHECKPOINT_PREFIXES = ("/v1/checkpoint", "/v1/http/runs")
 
 ROUTES = [
     Route("/e/{key:path}", intake.send_events, methods=["POST"]),
@@ -60,6 +72,7 @@ ROUTES = [
     Route("/v1/realtime/token", realtime.create_token, methods=["POST"]),
     Route("/v1/realtime/publish", realtime.publish, methods=["POST"]),
     Route("/v1/realtime/sse", realtime.stream, methods=["GET"]),
+    *(Route(f"{prefix}/{{id}}/async", checkpoints.save, methods=["POST"]) for prefix in CHECKPOINT_PREFIXES),
     WebSocketRoute("/v1/realtime/connect", realtime.connect),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     *(Route(f"{prefix}/runs/{{id}}/trace", reads.get_trace, methods=["GET"]) for prefix in ("/v2", "/api/v2")),
