@@ -14,7 +14,7 @@ DEFAULT_RUNTIME = 10_000
 
 
 class Checkpointing(Option, kw_only=True):
-    """Go on after each step instead of answering, and save its result on the way.
+    """Go on after each step instead of answering, and save its result on the way (protocol.md 13.1).
 
     Args:
         batch_steps: how many steps are saved together. With 1, each is saved before the next begins. With more, they
