@@ -100,6 +100,7 @@ _Retention = Annotated[
         metavar="DURATION",
     ),
 ]
+_NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not serve the dashboard.")]
 _Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
 _JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 
@@ -131,6 +132,15 @@ def dev(
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
     backlog_limit: _BacklogLimit = None,
     retention: _Retention = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        _list_option(
+            "--allowed-host",
+            "A name under which the server may be reached, besides local ones and addresses; may be repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
+    no_ui: _NoUi = False,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -156,6 +166,8 @@ def dev(
         gateway_timeout=gateway_timeout,
         backlog_limit=backlog_limit,
         retention=read_duration("--retention", retention),
+        allowed_hosts=values_of("--allowed-host", allowed_host, os.environ),
+        dashboard=not no_ui,
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(context, config, f"for development; {kept}")
@@ -186,6 +198,15 @@ def start(
     gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
     backlog_limit: _BacklogLimit = None,
     retention: _Retention = None,
+    dashboard_token: Annotated[
+        str | None,
+        _option(
+            "--dashboard-token",
+            "Opens the dashboard, as the signing key does; 16 characters or more.",
+            metavar="TOKEN",
+        ),
+    ] = None,
+    no_ui: _NoUi = False,
     log_level: _Level = LogLevel.INFO,
     json_log: _JsonLog = False,
 ) -> None:
@@ -210,6 +231,8 @@ def start(
         gateway_timeout=gateway_timeout,
         backlog_limit=backlog_limit,
         retention=read_duration("--retention", retention),
+        dashboard_token=dashboard_token,
+        dashboard=not no_ui,
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(context, config, f"for production; runs are kept in {db}")
@@ -228,7 +251,8 @@ def _serve(context: typer.Context, config: ServerConfig, purpose: str) -> None:
     def announce(url: str) -> None:
         if config.port and not url.endswith(f":{config.port}"):
             _log.warning("port %s is in use; apps find the server only with INNGEST_BASE_URL=%s", config.port, url)
-        _log.info("stepserve listens at %s, %s", url, purpose)
+        shows = "the dashboard is there too" if config.dashboard else "without a dashboard"
+        _log.info("stepserve listens at %s, %s; %s", url, purpose, shows)
 
     if SETTINGS in context.meta:
         _log.info("settings are read from %s", context.meta[SETTINGS])

@@ -211,13 +211,15 @@ def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:
 
 def _open_invocation(scope: Scope, run: RunFacts, invoke: InvokeStep) -> None:
     step = invoke.step
-    if not scope.tables.steps.open(run.id, step, "Invoking", scope.now, _detail(function=invoke.function)):
-        return
     correlation_id = f"{run.id}.{step.hash}"
     source = scope.registry.get(run.function_id)
     try:
         event = invocation(invoke, source, run.id, correlation_id, scope.now)
+        detail = _detail(function=invoke.function, event_id=event.internal_id, expires_at=invoke.expires_at)
+        if not scope.tables.steps.open(run.id, step, "Invoking", scope.now, detail):
+            return
     except EventInvalidError as error:
+        scope.tables.steps.open(run.id, step, "Invoking", scope.now, _detail(function=invoke.function))
         resolve_step(scope, run.id, step.hash, error_memo("EventInvalidError", str(error)), "Failed")
         return
     scope.tables.pauses.add(Pause(run.id, step.hash, INVOKE, None, None, correlation_id, invoke.expires_at))

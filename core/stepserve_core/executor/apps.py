@@ -39,6 +39,12 @@ _CODES_OF_400 = (
     "missing_branch_env_name",
 )
 _ADVICE = {
+    "not_sdk": "something answers there, but no SDK; is the path right? apps are usually served at /api/inngest",
+    "invalid_signing_key": "does the app have the same signing key as this server?",
+    "missing_signing_key": "the app is in production mode and has no signing key; set INNGEST_SIGNING_KEY,"
+    " or INNGEST_DEV=1 for development",
+    "no_functions": "the app serves no functions; pass them to serve()",
+    "invalid_function": "a function has options that cannot be used; the app's own log says which",
     "unauthorized": "does the app have the same signing key as this server?",
     "forbidden": "is the app in the mode (development or production) of this server?",
     "url_not_found": "is the path right? apps are usually served at /api/inngest",
@@ -46,6 +52,11 @@ _ADVICE = {
     "unreachable": "does the app run, and does it listen at this address?",
     "unsupported_protocol": "the URL must begin with http:// or https://",
 }
+
+
+def remedy_of(error: str) -> str:
+    """Return what to look at where an app could not be synced."""
+    return _ADVICE.get(error, "see the log of the app")
 
 
 class AppSync:
@@ -144,7 +155,7 @@ class AppSync:
         now = self._executor.clock.now()
         before = await self._executor.store.write(lambda tables: _note(tables, url, error, now))
         if error is not None and before != error:
-            _log.warning("the app at %s could not be synced (%s): %s", url, error, _ADVICE.get(error, "see its log"))
+            _log.warning("the app at %s could not be synced (%s): %s", url, error, remedy_of(error))
         elif error is None and before is not None:
             _log.info("the app at %s is in sync again", url)
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
 import uvicorn
+from starlette.applications import Starlette
 
 from stepserve_core._signature import check_key
 from stepserve_core.errors import ConfigurationError, EventKeyUnspecifiedError, SigningKeyMissingError
@@ -32,6 +33,8 @@ from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
 
 DEFAULT_PORT = 8288
 _PORTS_TRIED = 100
+SHORTEST_TOKEN = 16
+"""Characters of a dashboard token: few enough to type, too many to guess."""
 
 
 class PortInUseError(ConfigurationError):
@@ -62,6 +65,9 @@ class ServerConfig:
             private and loopback addresses too.
         gateway_timeout: seconds that a gateway step's request may take.
         grace: seconds that calls in flight are given at the end.
+        dashboard: whether the dashboard is served.
+        dashboard_token: what opens the dashboard besides the signing keys; at least 16 characters.
+        allowed_hosts: names under which a server without keys may be reached, besides local ones.
         backlog_limit: runs of one function that may wait to start; further ones are skipped. None for any number.
         retention: seconds after which runs that ended and events are deleted; None keeps them.
     """
@@ -87,6 +93,9 @@ class ServerConfig:
     grace: float = GRACE
     retention: float | None = None
     backlog_limit: int | None = None
+    dashboard: bool = True
+    dashboard_token: str | None = None
+    allowed_hosts: Sequence[str] = ()
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -100,10 +109,7 @@ class ServerConfig:
             raise SigningKeyMissingError("a signing key is required: --signing-key or INNGEST_SIGNING_KEY")
         if self.kind == "cloud" and not any(self.event_keys):
             raise EventKeyUnspecifiedError("at least one event key is required: --event-key or INNGEST_EVENT_KEY")
-        if self.signing_key:
-            check_key(self.signing_key, "--signing-key (INNGEST_SIGNING_KEY)")
-        if self.signing_key_fallback:
-            check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
+        self._check_secrets()
         self._check_ports()
         if self.retention is not None and self.retention < SHORTEST_RETENTION:
             raise ConfigurationError(f"--retention must be at least {SHORTEST_RETENTION:g} s, not {self.retention:g} s")
@@ -118,11 +124,20 @@ class ServerConfig:
             if not 0 <= (port or 0) <= 65535:
                 raise ConfigurationError(f"{flag} must lie between 0 and 65535, not {port}")
 
+    def _check_secrets(self) -> None:
+        if self.signing_key:
+            check_key(self.signing_key, "--signing-key (INNGEST_SIGNING_KEY)")
+        if self.signing_key_fallback:
+            check_key(self.signing_key_fallback, "--signing-key-fallback (INNGEST_SIGNING_KEY_FALLBACK)")
+        if self.dashboard_token is not None and len(self.dashboard_token) < SHORTEST_TOKEN:
+            raise ConfigurationError(f"--dashboard-token must have at least {SHORTEST_TOKEN} characters")
+
     @property
     def access(self) -> Access:
         """Who may do what."""
         keys = [key for key in (self.signing_key, self.signing_key_fallback) if key]
-        return Access(self.kind, keys, [key for key in self.event_keys if key])
+        hosts = [*self.allowed_hosts, self.host]
+        return Access(self.kind, keys, [key for key in self.event_keys if key], self.dashboard_token, hosts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +173,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     await gateway.start(gateway_listener)
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
-    server = QuietServer(_uvicorn_config(executor, config, sync, gateway))
+    api = build_api(executor, config.access, sync, gateway, dashboard=config.dashboard)
+    server = QuietServer(_uvicorn_config(api, config))
     finished = asyncio.Event()
     serve_task = asyncio.create_task(server.serve(sockets=[listener]))
     serve_task.add_done_callback(lambda _: finished.set())
@@ -169,7 +185,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         yield RunningServer(f"http://{_reachable(config.host)}:{port}", port, executor, gateway, finished)
     finally:
         await gateway.drain()
-        await executor.realtime.close()  # or its subscribers would hold the server up
+        # Or their subscribers would hold the server up.
+        await asyncio.gather(executor.realtime.close(), api.state.live.close())
         server.stop()
         sync.stop()
         await asyncio.gather(serve_task, sync_task)
@@ -194,9 +211,9 @@ def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
     )
 
 
-def _uvicorn_config(executor: Executor, config: ServerConfig, sync: AppSync, gateway: Gateway) -> uvicorn.Config:
+def _uvicorn_config(api: Starlette, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
-        build_api(executor, config.access, sync, gateway),
+        api,
         log_config=None,
         access_log=False,
         lifespan="off",

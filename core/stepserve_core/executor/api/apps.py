@@ -19,6 +19,7 @@ from stepserve_core.executor.api.http import (
     executor_of,
     json_response,
     read_body,
+    require_bearer,
     require_key,
 )
 from stepserve_core.executor.functions import RegistrationInvalidError
@@ -26,7 +27,7 @@ from stepserve_core.executor.functions import RegistrationInvalidError
 
 async def register(request: Request) -> Response:
     """`POST /fn/register`."""
-    require_key(request)
+    require_bearer(request)
     expected, kind = request.headers.get(_protocol.EXPECTED_SERVER_KIND), access_of(request).kind
     if expected and expected != kind:
         raise HttpError(400, f"Expected server kind {expected}, got {kind}")

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from stepserve_core._signature import hash_signing_key, strip_prefix
+from stepserve_core.executor.dashboard.sessions import COOKIE, Sessions
 from stepserve_core.executor.moments import to_rfc3339
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ _log = logging.getLogger(__name__)
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Who may do what. `kind` is dev or cloud; empty keys mean that everybody may."""
+    """Who may do what. `kind` is dev or cloud; empty keys mean that everybody may.
+
+    `dashboard_token` opens the dashboard as signing keys do. `hosts` are names under which a development server may be
+    reached, besides local ones.
+    """
 
     kind: str = "dev"
     signing_keys: Sequence[str] = ()
     event_keys: Sequence[str] = ()
+    dashboard_token: str | None = None
+    hosts: Sequence[str] = ()
 
 
 class HttpError(Exception):
@@ -104,20 +111,53 @@ def _too_large(limit: int) -> HttpError:
 
 
 def require_key(request: Request) -> None:
-    """Let only bearers of a signing key pass, where there is one (executor.md 1.5).
+    """Let only bearers of a signing key pass, and who has logged in to the dashboard (executor.md 1.5).
 
-    The key itself and its hash are accepted, with and without prefix.
+    Without a configured key everybody passes.
 
     Raises:
         HttpError: 401, in plain text.
     """
-    keys = access_of(request).signing_keys
-    if not keys:
-        return
+    if "authorization" in request.headers or not has_session(request):
+        require_bearer(request)
+
+
+def require_bearer(request: Request) -> None:
+    """Let only bearers of a signing key pass, where there is one: what sessions must not reach.
+
+    Raises:
+        HttpError: 401, in plain text.
+    """
+    access = access_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = strip_prefix(token.strip()).encode()
-    accepted = [text.encode() for key in keys for text in (strip_prefix(key), hash_signing_key(key))]
+    if access.signing_keys and not (is_key(access, token) and scheme.lower() == "bearer"):
+        raise HttpError(401, "Authentication failed", plain=True)
+
+
+def is_key(access: Access, text: str) -> bool:
+    """Say whether `text` is a signing key or the hash of one, with or without prefix; in constant time."""
+    given = strip_prefix(text.strip()).encode()
+    accepted = [text.encode() for key in access.signing_keys for text in (strip_prefix(key), hash_signing_key(key))]
     # Every comparison is made, whatever the ones before gave.
     matches = [hmac.compare_digest(given, text) for text in accepted]
-    if scheme.lower() != "bearer" or not any(matches):
-        raise HttpError(401, "Authentication failed", plain=True)
+    return any(matches)
+
+
+def has_session(request: Request) -> bool:
+    """Say whether a request comes from a page of the dashboard whose user has logged in.
+
+    Cookies are not sent from other sites (SameSite), and what changes something must come from our own pages besides.
+    """
+    sessions: Sessions | None = request.app.state.sessions
+    cookie = request.cookies.get(COOKIE, "")
+    if sessions is None or not sessions.is_valid(cookie, executor_of(request).clock.now()):
+        return False
+    return request.method in ("GET", "HEAD") or is_same_origin(request)
+
+
+def is_same_origin(request: Request) -> bool:
+    """Say whether a request was made by a page of this server: browsers say so, and no page can make them lie."""
+    if request.headers.get("sec-fetch-site") == "same-origin":
+        return True
+    origin, host = request.headers.get("origin", ""), request.headers.get("host", "")
+    return bool(host) and origin.partition("://")[2] == host

@@ -117,6 +117,7 @@ async def get_trace(request: Request) -> Response:
 
     def unit(tables: Tables) -> tuple[RunRow | None, dict[str, Any]]:
         steps = build_steps(tables.steps.rows(run_id), tables.steps.attempts(run_id))
+        _name_invoked_runs(tables, steps)
         metadata = show(tables.metadata.of_run(run_id), steps)
         defers = [_defer_object(defer) for defer in tables.defers.of_run(run_id)]
         return tables.runs.get(run_id), {"steps": steps, "defers": defers, "metadata": metadata}
@@ -126,7 +127,18 @@ async def get_trace(request: Request) -> Response:
         raise ApiError(404, "not_found", f"there is no run {run_id}")
     function = executor_of(request).registry.get(run.function_id)
     slug = function.slug if function is not None else run.function_id
-    return answer(request, {"run": _run_object(run), "function": slug, **parts})
+    shown = {**_run_object(run), "queued_at": to_rfc3339(run.queued_at), "event_name": run.event_name}
+    shown["started_at"] = None if run.started_at is None else to_rfc3339(run.started_at)
+    return answer(request, {"run": shown, "function": slug, **parts})
+
+
+def _name_invoked_runs(tables: Tables, steps: list[dict[str, Any]]) -> None:
+    """Add to the steps that invoke functions the runs that these are."""
+    for step in steps:
+        event_id = step.get("detail", {}).get("event_id") if step["op"] == "InvokeFunction" else None
+        started = tables.runs.of_event(event_id) if event_id else []
+        if started:
+            step["invoked_run_id"] = started[0].id
 
 
 def _defer_object(defer: Defer) -> dict[str, Any]:

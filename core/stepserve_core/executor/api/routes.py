@@ -19,7 +19,9 @@ from stepserve_core.executor.api import (
     checkpoints,
     connect,
     intake,
+    live,
     metadata,
+    overview,
     reads,
     realtime,
     signals,
@@ -28,7 +30,12 @@ from stepserve_core.executor.api.http import Access, HttpError, database_respons
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.connect.gateway import Gateway
+from stepserve_core.executor.dashboard.assets import ASSET_ROUTES
+from stepserve_core.executor.dashboard.guard import LocalOnlyMiddleware
+from stepserve_core.executor.dashboard.login import LOGIN_ROUTES
+from stepserve_core.executor.dashboard.sessions import Guesses, Sessions
 from stepserve_core.executor.executor import Executor
+from stepserve_core.executor.live import LiveFeed
 
 
 async def gql(request: Request) -> Response:
@@ -74,6 +81,8 @@ ROUTES = [
     Route("/v1/realtime/sse", realtime.stream, methods=["GET"]),
     *(Route(f"{prefix}/{{id}}/async", checkpoints.save, methods=["POST"]) for prefix in CHECKPOINT_PREFIXES),
     WebSocketRoute("/v1/realtime/connect", realtime.connect),
+    Route("/v1/overview", overview.get_overview, methods=["GET"]),
+    Route("/v1/live", live.follow, methods=["GET"]),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
     *(Route(f"{prefix}/runs/{{id}}/trace", reads.get_trace, methods=["GET"]) for prefix in ("/v2", "/api/v2")),
     *V2_ROUTES,
@@ -99,16 +108,24 @@ class ServerKindMiddleware:
 
 
 def build_api(
-    executor: Executor, access: Access, sync: AppSync | None = None, gateway: Gateway | None = None
+    executor: Executor,
+    access: Access,
+    sync: AppSync | None = None,
+    gateway: Gateway | None = None,
+    *,
+    dashboard: bool = True,
 ) -> Starlette:
-    """Return the API of an executor as an ASGI application.
+    """Return the API of an executor as an ASGI application, with the dashboard or without.
 
     `sync` is asked to sync apps by URL, `gateway` is where workers are sent.
     """
+    guard = [] if access.signing_keys else [Middleware(LocalOnlyMiddleware, allowed=access.hosts)]
     app = Starlette(
-        routes=ROUTES,
+        # Files last: their routes are open.
+        routes=[*ROUTES, *LOGIN_ROUTES, *ASSET_ROUTES] if dashboard else ROUTES,
         middleware=[
             Middleware(ServerKindMiddleware, kind=access.kind),
+            *guard,
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],
@@ -124,4 +141,7 @@ def build_api(
     app.state.access = access
     app.state.sync = sync
     app.state.gateway = gateway
+    app.state.live = LiveFeed(executor.store)
+    app.state.sessions = Sessions(access.signing_keys, access.dashboard_token) if access.signing_keys else None
+    app.state.guesses = Guesses()
     return app

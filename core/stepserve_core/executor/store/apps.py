@@ -11,6 +11,7 @@ import msgspec
 
 from stepserve_core.executor.flow.options import Flow, read_flow
 from stepserve_core.executor.function_config import FunctionConfig
+from stepserve_core.executor.store.changes import Changes
 
 
 class App(msgspec.Struct, frozen=True):
@@ -50,11 +51,13 @@ _decode_config = msgspec.json.Decoder(FunctionConfig).decode
 class Apps:
     """Statements about apps and functions."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
         self._execute = connection.execute
+        self._changes = changes
 
     def put(self, app: App) -> None:
         """Store an app, or replace it."""
+        self._changes.apps = True
         self._execute(
             f"INSERT OR REPLACE INTO apps ({_APP}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(app)
         )
@@ -74,15 +77,18 @@ class Apps:
 
     def remove_placeholder(self, url: str) -> None:
         """Remove the entry of a URL that had no app yet."""
-        self._execute("DELETE FROM apps WHERE url = ? AND name = ''", (url,))
+        removed = self._execute("DELETE FROM apps WHERE url = ? AND name = ''", (url,))
+        self._changes.apps |= removed.rowcount > 0
 
     def remove(self, app_id: str) -> bool:
         """Remove an app. Return False where there is none."""
+        self._changes.apps = True
         return self._execute("DELETE FROM apps WHERE id = ?", (app_id,)).rowcount > 0
 
     def set_error(self, app_id: str, error: str | None) -> None:
         """Note why the last sync failed, or that it worked."""
-        self._execute("UPDATE apps SET error = ? WHERE id = ?", (error, app_id))
+        updated = self._execute("UPDATE apps SET error = ? WHERE id = ? AND error IS NOT ?", (error, app_id, error))
+        self._changes.apps |= updated.rowcount > 0
 
     def functions(self) -> list[Function]:
         """Return every function, archived ones too: their runs go on."""
@@ -101,6 +107,7 @@ class Apps:
 
     def set_paused(self, function_id: str, mode: str | None) -> None:
         """Pause a function in a mode, or resume it."""
+        self._changes.apps = True
         self._execute("UPDATE functions SET paused = ? WHERE id = ?", (mode, function_id))
 
     def archive_others(self, app_id: str, kept: list[str], now: float) -> list[str]:

@@ -9,6 +9,7 @@ import itertools
 import sqlite3
 
 from stepserve_core.executor.events import Event
+from stepserve_core.executor.store.changes import Changes
 
 _COLUMNS = "internal_id, external_id, name, ts, body, received_at"
 _OWN = "inngest/"
@@ -19,11 +20,13 @@ _NOT_OWN = "(name < 'inngest/' OR name >= 'inngest0')"
 class Events:
     """Statements about events."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
         self._execute = connection.execute
+        self._changes = changes
 
     def add(self, event: Event) -> int:
         """Store an event and return its number, which grows with each one."""
+        self._changes.events = True
         added = self._execute(
             f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
             (event.internal_id, event.id, event.name, event.ts, event.body, event.received_at),

@@ -111,6 +111,12 @@ CREATE INDEX events_named ON events (name, internal_id);
 CREATE INDEX events_users ON events (internal_id) WHERE name < 'inngest/' OR name >= 'inngest0';
 """
 
+# With the status in it, this index alone says how many runs ended how, also where these are a million.
+_OVERVIEW = """
+DROP INDEX runs_ended;
+CREATE INDEX runs_ended ON runs (ended_at, id, status) WHERE ended_at IS NOT NULL;
+"""
+
 MIGRATIONS = (
     TABLES,
     _FLOW_CONTROL,
@@ -121,6 +127,7 @@ MIGRATIONS = (
     _BACKLOG,
     _BACKLOG_COUNTS,
     _SEEKS,
+    _OVERVIEW,
 )
 VERSION = len(MIGRATIONS)
 """The schema version that this code reads and writes; stored as `user_version`."""

@@ -9,6 +9,7 @@ import sqlite3
 import msgspec
 
 from stepserve_core.executor.decisions import RunFacts
+from stepserve_core.executor.store.changes import Changes
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -82,11 +83,13 @@ _FACTS = (
 class Runs:
     """Statements about runs."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
         self._execute = connection.execute
+        self._changes = changes
 
     def add(self, run: NewRun) -> None:
         """Store a run."""
+        self._changes.runs.add(run.id)
         self._execute(
             "INSERT INTO runs (id, function_id, function_version, status, event_seq, queued_at, rank, cron,"
             " correlation_id, slot_keys, batch_id, flow) VALUES (?, ?, ?, 'Scheduled', ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -107,6 +110,7 @@ class Runs:
 
     def add_skipped(self, run: SkippedRun) -> None:
         """Store a run that was skipped."""
+        self._changes.runs.add(run.id)
         self._execute(
             "INSERT INTO runs (id, function_id, function_version, status, event_seq, queued_at, rank, ended_at, cron,"
             " skip_reason, skip_existing_run_id) VALUES (:id, :function_id, :function_version, 'Skipped', :event_seq,"
@@ -143,6 +147,7 @@ class Runs:
 
     def start(self, run_id: str, now: float) -> None:
         """Note the first call."""
+        self._changes.runs.add(run_id)
         self._execute(
             "UPDATE runs SET status = 'Running', started_at = ? WHERE id = ? AND started_at IS NULL", (now, run_id)
         )
@@ -157,6 +162,7 @@ class Runs:
 
     def end(self, run_id: str, status: str, output: bytes | None, now: float) -> bool:
         """End a run. Return False where it had ended before."""
+        self._changes.runs.add(run_id)
         updated = self._execute(
             "UPDATE runs SET status = ?, output = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL",
             (status, output, now, run_id),

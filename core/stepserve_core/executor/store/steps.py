@@ -7,6 +7,7 @@ import sqlite3
 import msgspec
 
 from stepserve_core.executor.decisions import StepRef
+from stepserve_core.executor.store.changes import Changes
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -48,11 +49,13 @@ class AttemptRow(msgspec.Struct, frozen=True):
 class Steps:
     """Statements about steps."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
         self._execute = connection.execute
+        self._changes = changes
 
     def open(self, run_id: str, step: StepRef, status: str, now: float, detail: bytes | None = None) -> bool:
         """Note a step that will finish later. Return False where it is known already."""
+        self._changes.runs.add(run_id)
         opened = self._execute(
             "INSERT OR IGNORE INTO steps (run_id, hash, name, op, status, races, queued_at, detail)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -62,6 +65,7 @@ class Steps:
 
     def record(self, run_id: str, step: StepRef, memo: bytes, status: str, timing: Timing) -> bool:
         """Memoise an executed step, once. Return False where it had a memo; the first one stays (executor.md 5.4)."""
+        self._changes.runs.add(run_id)
         saved = self._execute(
             "INSERT INTO steps (run_id, hash, name, op, status, races, attempt, queued_at, started_at, ended_at, memo,"
             " detail, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT step_count FROM runs WHERE id = ?))"
@@ -90,6 +94,7 @@ class Steps:
 
     def resolve(self, run_id: str, step_hash: str, memo: bytes, status: str, now: float) -> bool:
         """Memoise a step that waited, once. Return False where it had a memo."""
+        self._changes.runs.add(run_id)
         saved = self._execute(
             "UPDATE steps SET status = ?, ended_at = ?, memo = ?, position = (SELECT step_count FROM runs WHERE id = ?)"
             " WHERE run_id = ? AND hash = ? AND memo IS NULL",
@@ -149,6 +154,7 @@ class Steps:
 
     def add_attempt(self, run_id: str, step_hash: str, status: str, timing: Timing, error: bytes | None) -> None:
         """Note an attempt that did not finish a step, or one of the function itself (`step_hash` empty)."""
+        self._changes.runs.add(run_id)
         self._execute(
             "INSERT INTO attempts (run_id, hash, attempt, status, queued_at, started_at, ended_at, error)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from stepserve_core.executor.store.database import connect, hold_lock, open_database
 from stepserve_core.executor.store.tables import Tables
-from stepserve_core.executor.store.writer import InlineWriter, ThreadWriter, Unit
+from stepserve_core.executor.store.writer import InlineWriter, ThreadWriter, Unit, Watcher
 
 T = TypeVar("T")
 
@@ -53,6 +53,10 @@ class Store:
             return await self._writer.write(unit)
         tables = self._read_tables
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, lambda: unit(tables))
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher`, on the running loop, what transactions touch from now on. There is one at a time."""
+        self._writer.watch(watcher)
 
     def close(self) -> None:
         """Write what is waiting and close the file."""

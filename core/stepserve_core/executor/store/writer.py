@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from stepserve_core.executor.store.changes import Changes
 from stepserve_core.executor.store.tables import Tables
 
 T = TypeVar("T")
 Unit = Callable[[Tables], T]
+Watcher = Callable[[Changes], None]
 
 _BATCH = 256
 """Units that share a transaction at most, so that the first of them does not wait without bound."""
@@ -19,6 +21,24 @@ _BATCH = 256
 
 class StoreClosedError(RuntimeError):
     """Something was to be written after the store was closed."""
+
+
+class _Audience:
+    """Who is told what transactions touched, on the loop where they listen."""
+
+    def __init__(self) -> None:
+        self._watcher: tuple[asyncio.AbstractEventLoop, Watcher] | None = None
+
+    def admit(self, watcher: Watcher) -> None:
+        """Let `watcher` listen, on the running loop."""
+        self._watcher = (asyncio.get_running_loop(), watcher)
+
+    def tell(self, changes: Changes) -> None:
+        """Pass changes on, from any thread."""
+        if changes and self._watcher is not None:
+            loop, watcher = self._watcher
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(watcher, changes)
 
 
 class ThreadWriter:
@@ -30,6 +50,7 @@ class ThreadWriter:
         self._waiting: list[tuple[Unit[Any], asyncio.Future[Any]]] = []
         self._condition = threading.Condition()
         self._closing = False
+        self._audience = _Audience()
         self._thread = threading.Thread(target=self._work, name="stepserve-writer", daemon=True)
         self._thread.start()
 
@@ -45,6 +66,10 @@ class ThreadWriter:
             self._waiting.append((unit, future))
             self._condition.notify()
         return future
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher`, on the running loop, what every transaction from now on touched."""
+        self._audience.admit(watcher)
 
     def close(self) -> None:
         """Write what is waiting, then end the thread."""
@@ -62,6 +87,7 @@ class ThreadWriter:
             if not batch:
                 return
             outcomes = _run_batch(self._connection, self._tables, [unit for unit, _ in batch])
+            self._audience.tell(self._tables.changes.take())
             _deliver([future for _, future in batch], outcomes)
 
 
@@ -72,6 +98,7 @@ class InlineWriter:
         self._connection = connection
         self._tables = Tables(connection)
         self._lock = threading.Lock()
+        self._audience = _Audience()
 
     async def write(self, unit: Unit[T]) -> T:
         """Run a unit in a transaction of its own, without ever suspending."""
@@ -81,10 +108,15 @@ class InlineWriter:
         """Run a unit in a transaction of its own."""
         with self._lock:
             result, error = _run_batch(self._connection, self._tables, [unit])[0]
+            self._audience.tell(self._tables.changes.take())
         if error is not None:
             raise error
         value: T = result
         return value
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher`, on the running loop, what every transaction from now on touched."""
+        self._audience.admit(watcher)
 
     def close(self) -> None:
         """Do nothing: nothing waits."""

@@ -13,8 +13,13 @@ from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor import ids
 from stepserve_core.executor.api.http import executor_of
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_object
+from stepserve_core.executor.apps import AppSync, remedy_of
 from stepserve_core.executor.moments import to_rfc3339
+from stepserve_core.executor.schedules import parse_schedule
 from stepserve_core.executor.store.apps import App, Function
+
+_TICKS = 3
+"""Times of a schedule that are shown ahead."""
 
 
 @endpoint
@@ -31,17 +36,45 @@ async def get_app(request: Request) -> Response:
 
 
 @endpoint
-async def list_functions(request: Request) -> Response:
-    """`GET /v2/apps/{app}/functions`: those that are not archived."""
+async def add_app(request: Request) -> Response:
+    """`POST /v2/apps`: `{"url"}`: sync the app there. One that cannot be reached is kept too, with what is wrong."""
+    url = (await read_object(request)).get("url")
+    if not isinstance(url, str) or not url.strip():
+        raise ApiError(400, "invalid_request", "url must be the address where the app serves its functions")
+    url = url.strip() if "://" in url else f"http://{url.strip()}"
+    await _syncing(request).sync(url)
+    found = await executor_of(request).read(lambda tables: tables.apps.of_url(url))
+    if not found:
+        raise ApiError(422, "other_url", f"the app at {url} registered itself under another URL")
+    return answer(request, _app_object(found[0]))
+
+
+@endpoint
+async def sync_app(request: Request) -> Response:
+    """`POST /v2/apps/{app}/sync`: ask the app to register itself again."""
     app = await _app(request)
-    functions = [one for one in executor_of(request).registry.active() if one.app_id == app.id]
-    return answer(request, [_function_object(one) for one in functions])
+    if not app.url.startswith(("http://", "https://")):
+        raise ApiError(422, "no_url", "this app has no URL at which it could be asked")
+    await _syncing(request).sync(app.url)
+    found = await executor_of(request).read(
+        lambda tables: next(iter(tables.apps.of_url(app.url)), None) or tables.apps.get(app.id)
+    )
+    return answer(request, _app_object(found or app))
+
+
+@endpoint
+async def list_functions(request: Request) -> Response:
+    """`GET /v2/functions` and `GET /v2/apps/{app}/functions`: those that are not archived."""
+    app = await _app(request) if "app" in request.path_params else None
+    functions = [one for one in executor_of(request).registry.active() if app is None or one.app_id == app.id]
+    now = executor_of(request).clock.now()
+    return answer(request, [_function_object(one, now) for one in functions])
 
 
 @endpoint
 async def get_function(request: Request) -> Response:
     """`GET /v2/apps/{app}/functions/{function}`, by id, slug, or the id within the app."""
-    return answer(request, _function_object(await _function(request)))
+    return answer(request, _function_object(await _function(request), executor_of(request).clock.now()))
 
 
 @endpoint
@@ -90,6 +123,13 @@ async def _function(request: Request) -> Function:
     raise ApiError(404, "not_found", f"the app {app.name!r} has no function {wanted!r}")
 
 
+def _syncing(request: Request) -> AppSync:
+    sync: AppSync | None = request.app.state.sync
+    if sync is None:
+        raise ApiError(422, "no_sync", "this executor does not sync apps by URL")
+    return sync
+
+
 def _app_object(app: App) -> dict[str, Any]:
     return {
         "id": app.id,
@@ -99,11 +139,24 @@ def _app_object(app: App) -> dict[str, Any]:
         "framework": app.framework,
         "appVersion": app.version,
         "error": app.error,
+        "remedy": None if app.error is None else remedy_of(app.error),
         "syncedAt": to_rfc3339(app.synced_at),
     }
 
 
-def _function_object(function: Function) -> dict[str, Any]:
+def _next_ticks(function: Function, now: float) -> list[dict[str, Any]]:
+    """Return the next times of each schedule, without jitter."""
+    ticks: list[dict[str, Any]] = []
+    for trigger in function.config.triggers:
+        if trigger.cron is not None:
+            schedule, moments = parse_schedule(trigger.cron), [now]
+            for _ in range(_TICKS):
+                moments.append(schedule.next_after(moments[-1]))
+            ticks.append({"cron": trigger.cron, "next": [to_rfc3339(moment) for moment in moments[1:]]})
+    return ticks
+
+
+def _function_object(function: Function, now: float) -> dict[str, Any]:
     return {
         "id": function.id,
         "slug": function.slug,
@@ -112,6 +165,8 @@ def _function_object(function: Function) -> dict[str, Any]:
         "version": function.version,
         "archived": function.archived,
         "paused": function.paused,
+        "schedules": _next_ticks(function, now),
+        "maxAttempts": function.config.max_attempts,
         "triggers": function.config.triggers,
         "config": function.config,
     }

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepserve_core.executor.api.http import access_of, executor_of
+from stepserve_core.executor.api.http import access_of, executor_of, require_bearer
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_object
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 
@@ -24,6 +24,21 @@ async def send_event(request: Request) -> Response:
     """`POST /v2/events`: one event gives `{eventId}`."""
     event = await read_object(request)
     accepted, error = await executor_of(request).accept(msgspec.json.encode(event), "application/json", None)
+    if error is not None:
+        raise ApiError(400, "invalid_event", error)
+    return answer(request, {"eventId": accepted[0]})
+
+
+@endpoint
+async def resend_event(request: Request) -> Response:
+    """`POST /v2/events/{id}/resend`: take in an event once more, as a new one, exactly as it was."""
+    executor, event_id = executor_of(request), request.path_params["id"]
+    found = await executor.read(lambda tables: tables.events.get(event_id))
+    if found is None:
+        raise ApiError(404, "not_found", f"there is no event {event_id[:40]!r}")
+    fields = msgspec.json.decode(found.body, type=dict[str, msgspec.Raw])
+    kept = {name: value for name, value in fields.items() if name not in ("id", "ts")}
+    accepted, error = await executor.accept(msgspec.json.encode(kept), "application/json", None)
     if error is not None:
         raise ApiError(400, "invalid_event", error)
     return answer(request, {"eventId": accepted[0]})
@@ -46,6 +61,7 @@ async def environments(request: Request) -> Response:
 @endpoint
 async def event_keys(request: Request) -> Response:
     """`GET /v2/keys/events`: the configured keys; none in development, where every key is accepted."""
+    require_bearer(request)
     keys = [] if access_of(request).kind == "dev" else access_of(request).event_keys
     return answer(request, [{"key": key} for key in keys])
 
@@ -53,6 +69,7 @@ async def event_keys(request: Request) -> Response:
 @endpoint
 async def signing_keys(request: Request) -> Response:
     """`GET /v2/keys/signing`: the configured keys; the one to show must be known to ask."""
+    require_bearer(request)
     found: list[dict[str, Any]] = [{"key": key} for key in access_of(request).signing_keys]
     return answer(request, found)
 
