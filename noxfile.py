@@ -96,7 +96,7 @@ def tests(session: nox.Session) -> None:
     Between the oldest and the newest Python only what runs end to end, for the sake of time; arguments choose others.
     """
     session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"))
-    apart = ("core", "contract", "peers", "wheel")
+    apart = ("core", "contract", "dashboard", "peers", "wheel")
     what = ["tests", *(f"--ignore=tests/{name}" for name in apart)]
     if session.python not in (PYTHONS[0], PYTHONS[-1]) and not session.posargs:
         what = ["tests/cli", "tests/demo", "tests/test_examples.py"]
@@ -111,6 +111,22 @@ def contract(session: nox.Session) -> None:
     """
     session.install("-e", ".[all]", *group("test"), *group("servers"))
     session.run("pytest", "tests/contract", *GROUPED, *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def dashboard(session: nox.Session) -> None:
+    """The dashboard in a real browser, against a live executor; pictures and figures go to build/dashboard.
+
+    The browser is the system's Chromium. With npm, types of its modules and rules of accessibility are checked too.
+    """
+    session.install("-e", ".[server]", *group("test"), *group("browser"))
+    if shutil.which("npm") is None:
+        session.log("npm is not installed: types are not checked, and tests with axe will be skipped with this reason")
+    else:
+        with session.chdir("tests/dashboard"):
+            session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
+            session.run("npx", "--no-install", "tsc", external=True)
+    session.run("pytest", "tests/dashboard", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -35,6 +35,9 @@ def test_the_wheel_holds_its_packages_and_nothing_else(names: list[str]) -> None
         "stepserve/testing/contract/__init__.py",
         "stepserve/testing/contract/test_call.py",
         "stepserve_core/demo/examples/flask/app.py",
+        "stepserve_core/executor/dashboard/static/index.html",
+        "stepserve_core/executor/dashboard/static/js/main.js",
+        "stepserve_core/executor/dashboard/static/styles/base.css",
         "stepserve_core/demo/examples/fastapi/app.py",
     ],
 )

@@ -33,6 +33,7 @@ export function whenUnauthorized(listener) {
  * @returns {Promise<any>}
  */
 export async function request(method, path, options = {}) {
+  /** @type {Record<string, string>} */
   const headers = options.body === undefined ? {} : { "content-type": "application/json" };
   let response;
   try {
