@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -39,6 +40,21 @@ def test_the_blocks_of_a_page_run(page: pathlib.Path, tmp_path: pathlib.Path) ->
     assert ran.returncode == 0, ran.stdout + ran.stderr
     expected = sum(block.kind == "python" for block in blocks(page.read_text(encoding="utf-8")))
     assert f"{expected} blocks ran in" in ran.stdout
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\(([\w./-]+)\)", readme)}
+
+    assert [] == [page.name for page in PAGES if page.name != "README.md" and page not in linked]
+    assert [] == [target for target in linked if not target.exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_between_pages_lead_somewhere(page: pathlib.Path) -> None:
+    targets = re.findall(r"\]\(([\w./-]+\.md)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8"))
+
+    assert [] == [target for target in targets if not (page.parent / target).exists()]
 
 
 def test_blocks_share_a_namespace_also_with_those_that_readers_do_not_see() -> None:
