@@ -26,6 +26,7 @@ from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import GRACE, Executor
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
+from stepserve_core.executor.http_protocol import BoundedProtocol
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
 from stepserve_core.executor.store.store import Store
@@ -217,6 +218,7 @@ def _uvicorn_config(api: Starlette, config: ServerConfig) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         lifespan="off",
+        http=BoundedProtocol,
         ws="wsproto",
         server_header=False,
         date_header=False,

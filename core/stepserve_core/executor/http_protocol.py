@@ -1,0 +1,103 @@
+"""Connections of the API, bounded: how many there are, how large headers are, how long a request may take to arrive.
+
+Clients that send a byte now and then would otherwise hold connections, and the memory behind them, for as long as they
+like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADERS_TIMEOUT = 10.0
+"""Seconds from the connection, or from the first byte of a later request, to the end of its headers."""
+
+BODY_TIMEOUT = 60.0
+"""Seconds for a body."""
+
+STREAM_TIMEOUT = 15 * 60.0
+"""Seconds for a body of the type text/stream: it comes as it is made (executor.md 10.4)."""
+
+MOST_HEADER_BYTES = 64 * 1024
+MOST_CONNECTIONS = 1000
+
+
+def most_connections() -> int:
+    """Return how many connections are served at once: half of the files that the process may open, at most 1,000."""
+    with contextlib.suppress(ImportError):
+        import resource  # noqa: PLC0415 - not on Windows
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft > 0:
+            return min(MOST_CONNECTIONS, max(soft // 2, 16))
+    return MOST_CONNECTIONS
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with these bounds."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _in_headers = True
+    _header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
+        """Begin a connection, or refuse it where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            self._refuse(b"503 Service Unavailable", b"too many connections; try again later")
+            return
+        self._limit(HEADERS_TIMEOUT)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what arrived."""
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._timer is None:
+                self._limit(HEADERS_TIMEOUT)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > MOST_HEADER_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large", b"the headers are larger than 64 KiB")
+
+    def on_headers_complete(self) -> None:
+        """Go on to the body."""
+        self._in_headers = False
+        streams = any(name == b"content-type" and value.startswith(b"text/stream") for name, value in self.headers)
+        self._limit(STREAM_TIMEOUT if streams else BODY_TIMEOUT)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request; between two of them uvicorn's own limit holds."""
+        self._limit(None)
+        self._in_headers, self._header_bytes = True, 0
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over."""
+        self._limit(None)
+        super().handle_websocket_upgrade()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection."""
+        self._limit(None)
+        super().connection_lost(exc)
+
+    def _limit(self, seconds: float | None) -> None:
+        """Start to count anew; None stops."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._refuse(b"408 Request Timeout", b"the request did not arrive in time")
+
+    def _refuse(self, status: bytes, message: bytes) -> None:
+        """Close the connection, with an answer where none has begun."""
+        self._limit(None)
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not (self._in_headers or self.cycle.response_started):
+            head = b"HTTP/1.1 %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+            self.transport.write(head % (status, len(message), message))
+        self.transport.close()
