@@ -386,7 +386,10 @@ async def test_a_run_is_repeated_and_from_a_step_with_other_arguments(start: Sta
 
         assert {"output": '{"sum":3}', "originalRunID": run_id} == repeated
         assert {hash_id("first"): {"data": 1}, hash_id("second"): {"input": [5]}} == memos
-        for text, message in (("{}", "input must be an array"), ("[" * 100_000, "nested too deeply")):
+        for text, message in (
+            ("{}", "input must be an array"),
+            ("[" * 100_000, "input is nested deeper than 400 levels"),
+        ):
             assert message in await refused(system, mutation, id=run_id, step={"stepID": "second", "input": text})
         assert "third" in await refused(system, mutation, id=run_id, step={"stepID": "third"})
 

@@ -223,6 +223,7 @@ HOT = [
     "SELECT * FROM pauses WHERE event_name = 'e' ORDER BY rowid",
     "SELECT match_path FROM pauses WHERE event_name = 'e' AND match_path > '' ORDER BY match_path LIMIT 1",
     "SELECT rowid FROM pauses WHERE event_name = 'e' AND match_path = 'p' AND match_value = 'v'",
+    "SELECT starts FROM backlogs WHERE function_id = 'f'",
     "SELECT id, batch_id FROM runs WHERE ended_at < 1 ORDER BY ended_at LIMIT 200",
     "SELECT id FROM batches WHERE function_id = 'f' AND key = 'k' AND run_id IS NULL",
     "SELECT 1 FROM batch_events WHERE internal_id = 'i' AND function_id = 'f' AND added_at > 1",

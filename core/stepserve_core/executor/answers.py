@@ -13,6 +13,7 @@ from stepserve_core.executor import fragments, limits
 from stepserve_core.executor.addresses import show_url
 from stepserve_core.executor.decisions import Span
 from stepserve_core.executor.failures import Failure, read_error_body
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 
 KNOWN_OPCODES = (
     "None",
@@ -143,8 +144,9 @@ class _Envelope(msgspec.Struct):
 
 def read_answer(reply: Reply) -> Answer:
     """Say what `reply` means."""
-    if len(reply.body) > limits.ANSWER_BODY:
-        return Answer(failure=Failure("output_too_large", f"the answer is larger than {limits.ANSWER_BODY} bytes"))
+    excess = _find_excess(reply.body)
+    if excess is not None:
+        return Answer(failure=excess)
     if reply.status == 201:
         reply = _open_envelope(reply)
     headers = reply.headers
@@ -165,6 +167,12 @@ def read_answer(reply: Reply) -> Answer:
         return _with(answer, result=_read_result(reply.body))
     except OpsInvalidError as error:
         return _with(answer, failure=Failure("invalid_answer", str(error)))
+
+
+def _find_excess(body: bytes) -> Failure | None:
+    if len(body) > limits.ANSWER_BODY:
+        return Failure("output_too_large", f"the answer is larger than {limits.ANSWER_BODY} bytes")
+    return Failure("invalid_answer", f"the answer is {TOO_DEEP}") if is_too_deep(body) else None
 
 
 class OpsInvalidError(ValueError):
@@ -202,7 +210,9 @@ def _read_result(body: bytes) -> bytes:
         return fragments.NULL
     try:
         return canonicalize(body)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise OpsInvalidError("the result is nested too deeply") from None
+    except ValueError:
         return fragments.text(body.decode(errors="replace"))
 
 

@@ -9,6 +9,7 @@ import msgspec
 from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor import fragments, ids, limits
 from stepserve_core.executor.forms import is_form, read_form
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 
 INVOKED = "inngest/function.invoked"
 _EARLIEST, _LATEST = 315_532_800_000, 4_102_444_800_000  # 1980-01-01 and 2100-01-01, in milliseconds
@@ -163,6 +164,8 @@ def _read_object(raw: bytes | msgspec.Raw) -> dict[str, Any]:
         raise EventInvalidError(f"the event is larger than {limits.EVENT_SIZE} bytes")
     if bytes(memoryview(raw)[:1]) != b"{":
         raise EventInvalidError("an event must be a JSON object")
+    if is_too_deep(bytes(raw)):
+        raise EventInvalidError(f"the event is {TOO_DEEP}")
     try:
         fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

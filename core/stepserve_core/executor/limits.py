@@ -11,6 +11,9 @@ EVENT_NAME = 512
 EVENT_BODY = 64 * MEBIBYTE
 """Bytes of one request to the event API; upstream has no figure for it."""
 
+JSON_DEPTH = 400
+"""Levels of objects and lists inside each other, in events, answers and whatever becomes part of a run."""
+
 REGISTER_BODY = 8 * MEBIBYTE
 
 STEPS_PER_RUN = 1000

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import ids
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 from stepserve_core.executor.schedule import Cause, start_run
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.queue import QueueItem
@@ -31,10 +32,9 @@ def read_arguments(text: bytes) -> bytes:
     Raises:
         ValueError: they are something else.
     """
-    try:
-        given = canonicalize(text)
-    except RecursionError:
-        raise ValueError("input is nested too deeply") from None
+    if is_too_deep(text):
+        raise ValueError(f"input is {TOO_DEEP}")
+    given = canonicalize(text)
     if given[:1] != b"[":
         raise ValueError("input must be an array: the arguments of the step")
     return given

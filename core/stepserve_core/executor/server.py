@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
@@ -29,6 +30,7 @@ from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY
 from stepserve_core.executor.http_protocol import BoundedProtocol
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
+from stepserve_core.executor.store.database import damaged, is_damage
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
 
@@ -166,8 +168,10 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         executor = _build_executor(config, clock)
         try:
             await executor.start()
-        except BaseException:
+        except BaseException as error:
             await executor.stop(0)
+            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+                raise damaged(config.database, error) from None
             raise
         unless_served.pop_all()
     gateway = Gateway(executor.workers, executor.register)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from stepserve_core._signature import hash_signing_key, strip_prefix
 from stepserve_core.executor.dashboard.sessions import COOKIE, Sessions
 from stepserve_core.executor.moments import to_rfc3339
+from stepserve_core.executor.store.database import is_damage
 
 if TYPE_CHECKING:
     from stepserve_core.executor.executor import Executor
@@ -80,8 +82,9 @@ async def error_response(_request: Request, error: Exception) -> Response:
 
 async def database_response(_request: Request, error: Exception) -> Response:
     """Answer that the database cannot be written or read, such as when the disk is full; nothing was taken."""
-    _log.error("the database cannot be used: %s", error)
-    return json_response({"error": f"the database cannot be used: {error}", "data": None, "status": 503}, 503)
+    advice = "; restore a backup" if isinstance(error, sqlite3.Error) and is_damage(error) else ""
+    _log.error("the database cannot be used: %s%s", error, advice)
+    return json_response({"error": f"the database cannot be used: {error}{advice}", "data": None, "status": 503}, 503)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import limits
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, read_body, require_key
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 
 
 class _Signal(msgspec.Struct):
@@ -20,6 +21,8 @@ async def send_signal(request: Request) -> Response:
     """`POST /v1/signals`: give a signal to the run that waits for it; 404 where none does."""
     require_key(request)
     body = await read_body(request, limits.STEP_OUTPUT)
+    if is_too_deep(body):
+        raise HttpError(400, f"the signal is {TOO_DEEP}")
     try:
         given = msgspec.json.decode(body, type=_Signal)
         data = canonicalize(bytes(given.data))

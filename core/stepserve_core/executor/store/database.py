@@ -50,11 +50,25 @@ def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connec
         raise DatabaseError(f"the database {path} cannot be used: {error}") from None
     except sqlite3.Error as error:
         connection.close()
-        raise DatabaseError(f"{path} is not a database of stepserve: {error}") from None
+        if is_damage(error):
+            raise damaged(path, error) from None
+        raise DatabaseError(f"{path} is not a database of stepserve: {error}; choose another file (--db)") from None
     except DatabaseError:
         connection.close()
         raise
     return connection
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Say whether SQLite found the file itself to be damaged."""
+    return "malformed" in str(error)
+
+
+def damaged(path: str | None, error: sqlite3.Error) -> DatabaseError:
+    """Return the error for a damaged file."""
+    return DatabaseError(
+        f"{path} is damaged ({error}); restore a backup (stepserve backup makes them) or start with another file (--db)"
+    )
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
@@ -94,7 +108,7 @@ def _prepare(connection: sqlite3.Connection, path: str | None, synchronous: str)
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and application != APPLICATION_ID:
-        raise DatabaseError(f"{path} is a database of another program")
+        raise DatabaseError(f"{path} is a database of another program; choose another file (--db)")
     if version > VERSION:
         raise DatabaseError(f"{path} was written by a newer version of stepserve (schema {version}); upgrade stepserve")
     connection.execute("PRAGMA journal_mode = WAL")
