@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
+from ulid import ULID
 
 from stepserve_core.executor import ids
 from stepserve_core.executor.backoff import parse_retry_after, retry_moment
@@ -33,6 +35,13 @@ def test_the_counter_of_a_seed_wraps_within_its_four_bytes() -> None:
     full = (SEED[0], bytes(6) + b"\xff\xff\xff\xff")
 
     assert ids.seeded_id((SEED[0], bytes(10)), 0) == ids.seeded_id(full, 1)
+
+
+def test_fresh_ids_have_the_digits_that_the_library_gives_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    entropy = bytes(range(246, 256))
+    monkeypatch.setattr(os, "urandom", lambda _: entropy)
+
+    assert str(ULID.from_bytes(int(NOW * 1000).to_bytes(6, "big") + entropy)) == ids.new_id(NOW)
 
 
 @pytest.mark.parametrize("moment", [0.0, NOW, NOW + 0.999, 4e9])

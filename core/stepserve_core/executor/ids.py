@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
+import os
 import uuid
 
 from ulid import ULID
 
 _ENTROPY_BYTES = 10
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+"""From the digits of RFC 4648 to those of ULIDs."""
 _LATEST_MILLISECOND = 2**48 - 1
 
 
 def new_id(now: float) -> str:
     """Return a fresh ULID for the moment `now`."""
-    return str(ULID.from_timestamp(now))
+    # Every call and every event has one, and this takes a third of the library's time. 80 bits are just 16 digits.
+    entropy = base64.b32encode(os.urandom(_ENTROPY_BYTES)).translate(_CROCKFORD)
+    return f"{_digits_of(int(now * 1000))}{entropy.decode()}"
+
+
+@functools.lru_cache(maxsize=16)
+def _digits_of(milliseconds: int) -> str:
+    """Return the ten digits with which the ULIDs of a millisecond begin."""
+    return str(ULID.from_bytes(milliseconds.to_bytes(6, "big") + bytes(_ENTROPY_BYTES)))[:10]
 
 
 def is_ulid(text: str) -> bool:
