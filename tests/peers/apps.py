@@ -9,8 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from tests.cli.command import environment
 
@@ -23,6 +23,11 @@ COMMANDS = {
     "Python on FastAPI": [sys.executable, str(HERE / "python_app.py"), "fastapi"],
     "Python on Flask": [sys.executable, str(HERE / "python_app.py"), "flask"],
     "TypeScript on Node": ["node", str(HERE / "typescript" / "app.mjs")],
+}
+
+WORKERS = {
+    "Python": [sys.executable, str(HERE / "python_app.py"), "connect"],
+    "TypeScript on Node": ["node", "--experimental-websocket", str(HERE / "typescript" / "app.mjs"), "connect"],
 }
 
 
@@ -49,6 +54,23 @@ async def started(peer: str, origin: str, log: pathlib.Path) -> AsyncGenerator[s
         finally:
             process.terminate()
             process.wait(PATIENCE)
+
+
+@contextmanager
+def worker(peer: str, origin: str, log: pathlib.Path) -> Generator[subprocess.Popen[bytes], None, None]:
+    """Run an app that connects to the executor at `origin`; it must end by itself when it is asked to."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            WORKERS[peer], env=environment(INNGEST_DEV=origin), stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
 
 
 async def _until_it_listens(process: subprocess.Popen[bytes], port: int, log: pathlib.Path) -> None:

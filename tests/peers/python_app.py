@@ -1,6 +1,6 @@
 """Functions of the official Python SDK that the embedded executor runs. The same exist in `typescript/app.mjs`.
 
-`python python_app.py flask|fastapi`, at HOST and PORT of the environment.
+`python python_app.py flask|fastapi`, at HOST and PORT of the environment, or `python python_app.py connect`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -175,8 +176,20 @@ def large(ctx: inngest.ContextSync) -> object:
     return sum(len(ctx.step.run(f"large {number}", lambda: "x" * 1_000_000)) for number in range(6))
 
 
+@define("killed")
+def killed(ctx: inngest.ContextSync) -> object:
+    if ctx.attempt == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"attempt {ctx.attempt}"
+
+
 def main() -> None:
     """Serve the functions."""
+    if sys.argv[1] == "connect":
+        from inngest.connect import connect
+
+        asyncio.run(connect([(client, functions)]).start())
+        return
     host, port = os.environ["HOST"], int(os.environ["PORT"])
     if sys.argv[1] == "flask":
         import flask

@@ -132,4 +132,6 @@ def read_reply(reply: WorkerReply) -> Reply:
         headers[_protocol.NO_RETRY] = "true"
     if reply.retry_after:
         headers[_protocol.RETRY_AFTER] = reply.retry_after
-    return Reply(_STATUSES.get(reply.status, 500), headers, reply.body)
+    # A result has no attempts to forbid: the TypeScript SDK (4.24) says DONE of errors that it answers with HTTP 400.
+    is_error = reply.status == Status.DONE and reply.no_retry
+    return Reply(500 if is_error else _STATUSES.get(reply.status, 500), headers, reply.body)
