@@ -87,7 +87,7 @@ def serve() -> Serve:
 
     @asynccontextmanager
     async def start(intervals: Intervals = QUICK, **settings: Any) -> AsyncGenerator[Served, None]:
-        defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0, "grace": 0.5}
+        defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0, "grace": 0.05}
         config = ServerConfig(**{**defaults, **settings})
         headers = {"authorization": f"Bearer {config.signing_key}"} if config.signing_key else {}
         async with (

@@ -163,6 +163,9 @@ class _WorkerConnection:
         """Run the worker to its end, in the thread."""
         try:
             asyncio.run(self._work(user_loop))
+        except asyncio.CancelledError:  # start() was
+            self._state.set(ConnectionState.CLOSED)
+            done.cancel()
         except BaseException as error:
             self._state.set(ConnectionState.CLOSED)
             done.set_exception(error)

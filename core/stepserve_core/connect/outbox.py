@@ -19,6 +19,7 @@ class Outbox:
         self._size = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._filled = asyncio.Event()
 
     def put(self, reply: WorkerReply, now: float) -> list[str]:
         """Keep an answer; return the ids of the calls whose answers had to give way."""
@@ -26,6 +27,7 @@ class Outbox:
         self._replies[reply.request_id] = (reply, now)
         self._size += len(reply.body)
         self._empty.clear()
+        self._filled.set()
         dropped: list[str] = []
         while self._size > self._largest and len(self._replies) > 1:
             dropped.append(next(iter(self._replies)))
@@ -39,6 +41,7 @@ class Outbox:
             self._size -= len(kept[0].body)
         if not self._replies:
             self._empty.set()
+            self._filled.clear()
 
     def older_than(self, moment: float) -> list[WorkerReply]:
         """Return the answers that were put in before `moment`, the oldest first."""
@@ -47,6 +50,10 @@ class Outbox:
     def all(self) -> list[WorkerReply]:
         """Return the answers, the oldest first."""
         return [reply for reply, _ in self._replies.values()]
+
+    async def filled(self) -> None:
+        """Return when there is something."""
+        await self._filled.wait()
 
     async def emptied(self) -> None:
         """Return when everything was acknowledged."""

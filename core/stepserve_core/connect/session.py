@@ -35,7 +35,7 @@ _FRAME_SIZE = 8 * 1024 * 1024
 _MOST_MISSED = 2
 """Heartbeats without an answer after which the connection counts as lost."""
 
-_DEFAULT_INTERVAL = 10.0
+DEFAULT_INTERVAL = 10.0
 WORKER_SHUTDOWN = "WORKER_SHUTDOWN"
 
 
@@ -53,7 +53,7 @@ class Session:
         self.opened_at = time.monotonic()
         self.over = asyncio.Event()
         self.draining = asyncio.Event()
-        self.extend_interval = _DEFAULT_INTERVAL
+        self.extend_interval = DEFAULT_INTERVAL
 
     @classmethod
     async def open(cls, endpoint: str, hello: WorkerConnect, calls: Calls, timing: Timing) -> Session:
@@ -90,8 +90,8 @@ class Session:
         await self._send(Kind.WORKER_CONNECT, hello)
         # The gateway registers our functions before it answers.
         ready = ConnectionReady.decode((await self._expect(Kind.GATEWAY_CONNECTION_READY, 3 * timing.answer)).payload)
-        heartbeat = timing.heartbeat or read_interval(ready.heartbeat_interval, 0) or _DEFAULT_INTERVAL
-        self.extend_interval = timing.extend or read_interval(ready.extend_lease_interval, 0) or _DEFAULT_INTERVAL
+        heartbeat = timing.heartbeat or read_interval(ready.heartbeat_interval, 0) or DEFAULT_INTERVAL
+        self.extend_interval = timing.extend or read_interval(ready.extend_lease_interval, 0) or DEFAULT_INTERVAL
         status = read_interval(ready.status_interval, 0)
         self._start(self._read())
         self._start(self._repeat(self._send_heartbeat, heartbeat))
@@ -166,6 +166,7 @@ class Session:
         if self._unanswered >= _MOST_MISSED:
             _log.warning("the gateway does not answer heartbeats; connecting anew")
             self.over.set()
+            return
         self._unanswered += 1
         await self._send(Kind.WORKER_HEARTBEAT)
 

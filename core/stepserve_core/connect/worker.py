@@ -16,7 +16,7 @@ import msgspec
 from stepserve_core._client import Inngest
 from stepserve_core.connect.calls import Calls
 from stepserve_core.connect.messages import AuthData, WorkerConnect, WorkerReply
-from stepserve_core.connect.session import Session
+from stepserve_core.connect.session import DEFAULT_INTERVAL, Session
 from stepserve_core.connect.start import ask_for_gateway, flush, rewrite
 from stepserve_core.connect.state import ConnectionState, StateBox
 from stepserve_core.connect.timing import Timing
@@ -149,7 +149,8 @@ class Worker:
     async def _flush_old(self) -> None:
         """Hand in over HTTP what the gateway did not acknowledge for long."""
         while True:
-            interval = 10.0 if self.session is None else self.session.extend_interval
+            await self._calls.outbox.filled()
+            interval = DEFAULT_INTERVAL if self.session is None else self.session.extend_interval
             await asyncio.sleep(interval)
             for reply in self._calls.outbox.older_than(time.monotonic() - interval):
                 await self._flush(reply)

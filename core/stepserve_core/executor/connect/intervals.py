@@ -15,7 +15,7 @@ class Intervals(msgspec.Struct, frozen=True):
         heartbeat: between two heartbeats of a worker; after two without one it gets no calls, after five it is cut off.
         extend: between two extensions of a lease, as workers are told; a whole number for the official Python SDK.
         lease: how long a call belongs to its worker.
-        ack: how long a worker may take to say that it has a call, before another one is asked.
+        ack: how long a worker may take to say that it has a call, before another one is asked; not above `lease`.
         hello: how long a worker may take to say who it is.
     """
 
