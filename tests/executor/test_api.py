@@ -17,7 +17,7 @@ from stepserve_core.executor.api.routes import ROUTES
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.moments import to_rfc3339
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, run, sleep
+from tests.executor.raw_app import Call, Fn, reply, run, sleep
 from tests.executor.system import System
 
 pytestmark = pytest.mark.anyio
@@ -323,3 +323,48 @@ async def test_production_has_no_dev_document_and_signs_its_calls(start: StartSy
         assert (404, "cloud") == (missing.status_code, missing.headers["x-inngest-server-kind"])
         ((body, signature),) = bodies
         assert KEY == verify(body, signature, [KEY], system.executor.clock.now())
+
+
+async def test_sessions_that_were_handed_on_come_below_those_of_the_event(start: StartSystem) -> None:
+    meta = {
+        "propagated_sessions": {"a": "old", "b": "old", "c": "old"},
+        "sessions": {"a": "new", "c": None, "d": "new"},
+    }
+    async with start(Fn("f", fine, ON_X)) as system:
+        await system.send("test/x", meta=meta)
+        await system.send("test/x", meta={"propagated_sessions": {"a": "old"}, "sessions": {"a": None}, "other": 1})
+        merged, removed = await system.events("test/x")
+
+        assert {"sessions": {"a": "new", "b": "old", "d": "new"}} == merged["meta"]
+        assert "meta" not in removed
+
+
+async def test_figures_about_sdks_are_accepted(start: StartSystem) -> None:
+    async with start() as system:
+        assert 200 == (await system.http.post("/v0/telemetry", json={"a": 1})).status_code
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"rateLimit": {"limit": 1, "period": "1h"}}, "rate_limited"),
+        ({"debounce": {"period": "1h"}}, "function_debounced"),
+        ({"batchEvents": {"maxSize": 9, "timeout": "1h"}}, "function_batched"),
+        ({"singleton": {"mode": "skip"}}, "function_skipped"),
+    ],
+)
+async def test_an_invocation_that_starts_no_run_is_told_why(
+    start: StartSystem, options: dict[str, Any], code: str
+) -> None:
+    async with start(Fn("f", fine, ON_X, options=options)) as system:
+        release = asyncio.Event()
+
+        async def hold(_: Call) -> Any:
+            await release.wait()
+            return reply(200, None)
+
+        system.app.replies["f"] = hold
+        answers = [await system.http.post("/v2/apps/app/functions/f/invoke", json={}) for _ in range(2)]
+        release.set()
+
+    assert (422, code) == (answers[1].status_code, answers[1].json()["errors"][0]["code"])

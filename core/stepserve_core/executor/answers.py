@@ -222,6 +222,8 @@ def read_ops(body: bytes) -> list[Op]:
     Raises:
         OpsInvalidError: they are no such list, or one of them cannot be used.
     """
+    if is_too_deep(body):
+        raise OpsInvalidError(f"the list of opcodes is {TOO_DEEP}")
     try:
         ops = [_decode_op(body)] if body.lstrip()[:1] == b"{" else _decode_ops(body)
     except (ValueError, RecursionError) as error:

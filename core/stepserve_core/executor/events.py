@@ -214,17 +214,26 @@ def _check_ts(ts: object, name: str, now: float) -> int:
 
 
 def _check_meta(meta: object, name: str) -> dict[str, Any] | None:
-    """Keep the sessions of an event (executor.md 2.2); other keys of `meta` are not part of the protocol."""
-    sessions = meta.get("sessions") if isinstance(meta, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - JSON
-    if sessions is None:
+    """Keep the sessions of an event (executor.md 2.2); other keys of `meta` are not part of the protocol.
+
+    Those that were handed on from another run come below the event's own, and null among these removes one.
+    """
+    if not isinstance(meta, dict):
         return None
-    try:
-        checked = msgspec.convert(sessions, dict[str, str])
-    except msgspec.ValidationError:
-        raise EventInvalidError(f"event {name!r}: meta.sessions must map text to text") from None
-    if len(checked) > _MAX_SESSIONS:
+    given: dict[str, Any] = meta  # pyright: ignore[reportUnknownVariableType] - JSON
+    own = _read_sessions(given.get("sessions"), "sessions", name)
+    merged = {**_read_sessions(given.get("propagated_sessions"), "propagated_sessions", name), **own}
+    sessions = {key: value for key, value in merged.items() if value is not None}
+    if len(sessions) > _MAX_SESSIONS:
         raise EventInvalidError(f"event {name!r}: at most {_MAX_SESSIONS} sessions")
-    for key, value in checked.items():
+    for key, value in sessions.items():
         if len(key.encode()) > _MAX_SESSION_KEY or len(value.encode()) > _MAX_SESSION_ID:
             raise EventInvalidError(f"event {name!r}: a session's key or id is too long")
-    return {"sessions": checked}
+    return {"sessions": sessions} if sessions else None
+
+
+def _read_sessions(given: object, label: str, name: str) -> dict[str, str | None]:
+    try:
+        return msgspec.convert({} if given is None else given, dict[str, str | None])
+    except msgspec.ValidationError:
+        raise EventInvalidError(f"event {name!r}: meta.{label} must map text to text") from None

@@ -27,6 +27,12 @@ async def send_events(request: Request) -> Response:
     return json_response({"ids": ids, "status": 200})
 
 
+async def take_telemetry(request: Request) -> Response:
+    """`POST /v0/telemetry`: SDKs send figures about themselves; nobody looks at them here."""
+    require_key(request)
+    return Response(status_code=200)
+
+
 async def invoke(request: Request) -> Response:
     """`POST /invoke/{slug}`. Unlike upstream it asks for the key where there is one: it starts functions."""
     require_key(request)

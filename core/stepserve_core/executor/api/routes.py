@@ -56,6 +56,7 @@ ROUTES = [
     Route("/health", apps.health, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
     Route("/v0/gql", gql, methods=["POST"]),
+    Route("/v0/telemetry", intake.take_telemetry, methods=["POST"]),
     Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
     Route("/v0/runs/{id}/batch", reads.get_batch, methods=["GET"]),
     Route("/v0/runs/{id}/actions", reads.get_actions, methods=["GET"]),

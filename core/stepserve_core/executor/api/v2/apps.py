@@ -103,7 +103,20 @@ async def invoke(request: Request) -> Response:
         holder = await executor.read(lambda tables: tables.runs.holder(reserved, executor.clock.now()))
         if holder is not None:
             raise ApiError(409, "already_invoked", "the idempotency key was used before", {"runId": holder})
-    raise ApiError(422, "function_skipped", "flow control of the function let this invocation start no run now")
+    raise _held_back(function, skipped=bool(runs))
+
+
+def _held_back(function: Function, *, skipped: bool) -> ApiError:
+    """Say what kept a run from starting; one that was skipped is recorded, the others leave no run."""
+    flow = function.flow
+    if flow is not None and not skipped:
+        if flow.batch is not None:
+            return ApiError(422, "function_batched", "the invocation waits in a batch; the run starts with it")
+        if flow.debounce is not None:
+            return ApiError(422, "function_debounced", "the run starts when no further event comes for a while")
+        if flow.rate_limit is not None:
+            return ApiError(422, "rate_limited", "the rate limit of the function let this invocation start no run")
+    return ApiError(422, "function_skipped", "the function is paused, is a singleton, or has too long a backlog")
 
 
 async def _app(request: Request) -> App:
