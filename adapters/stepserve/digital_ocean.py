@@ -13,6 +13,7 @@ base64 is decoded first; objects are printed anew, indented; null and empty text
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,6 @@ from typing_extensions import Unpack
 
 from stepserve._http_event import body_from, headers_from, url_from, whole_answer_handler
 from stepserve_core import Function, Inngest
-from stepserve_core._serialize import encode_wire
 from stepserve_core.errors import BodyInvalidError
 from stepserve_core.handler import Request, Response, ServeOptions
 
@@ -46,7 +46,7 @@ def serve(client: Inngest, functions: Sequence[Function[Any]], **options: Unpack
         except BodyInvalidError as error:
             client.logger.error("a request failed: %s", error)
             wrong = {"code": error.code, "message": str(error), "name": type(error).__name__}
-            return _result(Response(400, {"content-type": "application/json"}, encode_wire(wrong)))
+            return _result(Response(400, {"content-type": "application/json"}, _json(wrong)))
         return _result(handler.handle(request))
 
     return main
@@ -70,7 +70,11 @@ def _body(http: Mapping[str, Any]) -> bytes:
     body = http.get("body")
     if body is None or isinstance(body, str):
         return body_from(body, http.get("isBase64Encoded", False))
-    return encode_wire(body)  # decoded already, in the order in which it came
+    return _json(body)  # decoded already, in the order in which it came
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _result(response: Response) -> dict[str, Any]:

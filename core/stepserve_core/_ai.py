@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
 from stepserve_core._outputs import reader
 from stepserve_core._serialize import UNSET
+from stepserve_core.ai import AIAdapter
 
 if TYPE_CHECKING:
     from stepserve_core._asks import Asks
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class AIAdapter(Protocol):
-    """Where and how the server reaches a model for `step.ai.infer`."""
-
-    def auth_key(self) -> str:
-        """Return the provider's key."""
-        ...
-
-    def format(self) -> str:
-        """Return the provider's format, such as "openai-chat"."""
-        ...
-
-    def headers(self) -> dict[str, str]:
-        """Return headers to add."""
-        ...
-
-    def on_call(self, body: dict[str, Any]) -> None:
-        """Complete the body, for example with the model's name."""
-        ...
-
-    def url_infer(self) -> str:
-        """Return the URL to post to."""
-        ...
 
 
 class AISync:

@@ -22,11 +22,11 @@ from stepserve_core._signals import ask_send
 from stepserve_core._triggering import event_name
 
 if TYPE_CHECKING:
-    from stepserve_core._ai import AIAdapter
     from stepserve_core._client import Inngest
     from stepserve_core._event_type import EventType
     from stepserve_core._function import Function
     from stepserve_core._send import EventSender
+    from stepserve_core.ai import AIAdapter
 
 Read = Callable[[Any], Any]
 

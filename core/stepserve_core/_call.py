@@ -35,7 +35,7 @@ from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step import step_and_group, step_and_group_sync
-from stepserve_core._step_context import current_steps
+from stepserve_core.step_context import current_steps
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest

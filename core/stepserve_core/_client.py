@@ -32,7 +32,7 @@ from stepserve_core._function import Function, FunctionOptions, Handler
 from stepserve_core._in_process import InProcessServer
 from stepserve_core._middleware import MiddlewareManager, UninitializedMiddleware
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
-from stepserve_core._send import EventSender
+from stepserve_core._send import EventSender, check_events
 from stepserve_core._serialize import UNSET, Serializer
 from stepserve_core._server_calls import ServerCalls
 from stepserve_core._triggering import DataT, Triggering
@@ -248,6 +248,14 @@ class Inngest(ServerCalls):
     def send_sync(self, events: Event[Any] | Sequence[Event[Any]], *, skip_middleware: bool = False) -> list[str]:
         """Send events from sync code, in any thread; see `send`."""
         return run_sync(self._send(SyncRuntime(), events, skip_middleware))
+
+    def check_events(self, events: Event[Any] | Sequence[Event[Any]]) -> list[Event[Any]]:
+        """Return events as a list after the checks of `send`, for whoever stores them and sends them later.
+
+        Raises:
+            EventInvalidError: one of them cannot be sent; the message says which, and where it is wrong.
+        """
+        return check_events(events)
 
     async def _send(
         self, runtime: Runtime, events: Event[Any] | Sequence[Event[Any]], skip_middleware: bool

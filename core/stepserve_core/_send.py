@@ -118,6 +118,13 @@ def _as_list(events: object) -> list[Event]:
     raise EventInvalidError(f"send takes an Event or a list of them, not {type(events).__name__}")
 
 
+def check_events(events: object) -> list[Event]:
+    """Return events as a list, after a check that they can be sent."""
+    batch = _as_list(events)
+    encode_events(batch)
+    return batch
+
+
 def encode_events(events: Sequence[Event[Any]], moment: float | None = None) -> bytes:
     """Return the body for `events` (8.1), which happen at `moment`, in Unix seconds, where they do not say.
 

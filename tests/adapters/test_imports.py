@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import pathlib
 import pkgutil
+import re
 
 import pytest
 
@@ -114,3 +115,21 @@ def test_no_adapter_touches_private_attributes_of_the_core() -> None:
 
     assert len(files) > 20
     assert touched == FOREIGN
+
+
+PRIVATE = re.compile(
+    r"^\s*(?:from|import) (stepserve_core\._\w+)|^\s*from stepserve_core import .*\b(_[a-z]\w*)", re.MULTILINE
+)
+
+OF_THE_ENGINE = ("testing", "stepserve_pytest")
+"""Parts that stand in for the server, and so look inside the engine."""
+
+
+def _sources() -> list[pathlib.Path]:
+    (package,) = map(pathlib.Path, stepserve.__path__)
+    return [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in OF_THE_ENGINE]
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: "/".join(path.parts[-2:]))
+def test_an_adapter_needs_nothing_private_of_the_core(path: pathlib.Path) -> None:
+    assert [] == PRIVATE.findall(path.read_text(encoding="utf-8"))

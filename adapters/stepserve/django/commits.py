@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.db import transaction
 
 from stepserve_core import Event, Inngest
-from stepserve_core._send import encode_events
 
 
 def send_on_commit(client: Inngest, events: Event | list[Event], using: str | None = None) -> None:
@@ -19,8 +18,7 @@ def send_on_commit(client: Inngest, events: Event | list[Event], using: str | No
         EventKeyUnspecifiedError, SendEventsError: as `client.send_sync`, out of the block that commits; what was
             committed stays committed.
     """
-    batch = [events] if isinstance(events, Event) else list(events)
-    encode_events(batch)  # checks them
+    batch = client.check_events(events)
 
     def send() -> None:
         client.send_sync(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from stepserve_core._ai import AIAdapter as BaseAdapter
+from stepserve_core.ai import AIAdapter as BaseAdapter
 
 __all__ = ["BaseAdapter", "ProviderAdapter"]
 

@@ -1,5 +1,5 @@
-"""A server for tests: `server.start()`, then `server.stop()`. It is this package's own executor."""
+"""A server for tests: `server.start()`, then `server.stop()`; see `stepserve_core.dev_server`."""
 
-from stepserve.experimental.dev_server.dev_server import server
+from stepserve_core.dev_server import server
 
 __all__ = ["server"]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stepserve_core import Inngest, _realtime
-from stepserve_core._realtime import Topic
-from stepserve_core._runtime import AsyncRuntime, SyncRuntime, run_sync
+from stepserve_core import Inngest, realtime
+from stepserve_core.realtime import Topic
 
 __all__ = ["get_subscription_token", "get_subscription_token_sync", "publish", "publish_sync"]
 
@@ -21,12 +20,12 @@ async def publish(client: Inngest, channel: str, topic: str, data: Mapping[str, 
         ServerAPIError: the server did not take it.
         OutputUnserializableError: JSON cannot carry it.
     """
-    await _realtime.publish(client, AsyncRuntime(), Topic(channel, topic), data, None)
+    await realtime.publish(client, Topic(channel, topic), data)
 
 
 def publish_sync(client: Inngest, channel: str, topic: str, data: Mapping[str, object]) -> None:
     """Send `data` from sync code; see `publish`."""
-    run_sync(_realtime.publish(client, SyncRuntime(), Topic(channel, topic), data, None))
+    realtime.publish_sync(client, Topic(channel, topic), data)
 
 
 async def get_subscription_token(client: Inngest, channel: str, topics: list[str]) -> Mapping[str, object]:
@@ -36,9 +35,9 @@ async def get_subscription_token(client: Inngest, channel: str, topics: list[str
         ServerAPIError: the server gave none.
         ValueError: there are no topics.
     """
-    return await _realtime.subscription_token(client, AsyncRuntime(), [Topic(channel, topic) for topic in topics])
+    return await realtime.subscription_token(client, *(Topic(channel, topic) for topic in topics))
 
 
 def get_subscription_token_sync(client: Inngest, channel: str, topics: list[str]) -> Mapping[str, object]:
     """Return what a browser needs to subscribe; see `get_subscription_token`."""
-    return run_sync(_realtime.subscription_token(client, SyncRuntime(), [Topic(channel, topic) for topic in topics]))
+    return realtime.subscription_token_sync(client, *(Topic(channel, topic) for topic in topics))

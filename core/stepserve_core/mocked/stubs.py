@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from stepserve.experimental.mocked.errors import UnstubbedStepError
 from stepserve_core._failure import to_wire
 from stepserve_core._serialize import encode_output, encode_wire
+from stepserve_core.mocked.errors import UnstubbedStepError
 
 Timeout = object()
 """A stub for a step that waits: what it waits for does not come."""

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 
-from stepserve.experimental.mocked.result import Result, Status
-from stepserve.experimental.mocked.stubs import Stubs, through_json
 from stepserve_core import Event, Function, Inngest
 from stepserve_core._answer import Answer, Outcome
 from stepserve_core._call import ServedCall
@@ -21,6 +19,8 @@ from stepserve_core._protocol import Call, CallContext, Request, Stack
 from stepserve_core._runtime import AsyncRuntime, SyncRuntime, background_loop, run_sync
 from stepserve_core._serialize import UNSET, encode_wire
 from stepserve_core.errors import Error, StepError, is_retriable
+from stepserve_core.mocked.result import Result, Status
+from stepserve_core.mocked.stubs import Stubs, through_json
 
 DEFAULT_RETRIES = 4
 """What the server does for a function that does not say."""
