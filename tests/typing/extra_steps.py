@@ -11,6 +11,7 @@ from typing_extensions import assert_type
 
 import stepserve
 from stepserve import (
+    Checkpointing,
     Context,
     ContextSync,
     Deferred,
@@ -24,7 +25,7 @@ from stepserve import (
     realtime,
 )
 
-client = Inngest(app_id="shop")
+client = Inngest(app_id="shop", checkpointing=Checkpointing(batch_steps=10, batch_interval="1s", max_runtime=None))
 ORDERED = TriggerEvent(event="shop/ordered")
 
 
@@ -46,7 +47,7 @@ def price(sku: str) -> float:
     return float(len(sku))
 
 
-@client.create_function(fn_id="clean", trigger=TriggerDeferred())
+@client.create_function(fn_id="clean", trigger=TriggerDeferred(), checkpointing=True)
 def cleaning(ctx: ContextSync) -> None:
     ctx.step.run("clean", lambda: ctx.step.add_score("clean", True))
 
