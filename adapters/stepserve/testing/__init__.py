@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stepserve.testing.errors import UnstubbedStepError as UnstubbedStepError
     from stepserve.testing.harness import Harness as Harness
     from stepserve.testing.harness import HarnessSync as HarnessSync
+    from stepserve.testing.replay import assert_replays as assert_replays
     from stepserve.testing.runs import Run as Run
     from stepserve.testing.runs import RunError as RunError
     from stepserve.testing.runs import StepRecord as StepRecord
@@ -44,6 +45,7 @@ _MODULES = {
     **dict.fromkeys(("Harness", "HarnessSync"), "harness"),
     **dict.fromkeys(("Run", "RunError", "StepRecord"), "runs"),
     "LiveServer": "server",
+    "assert_replays": "replay",
 }
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
@@ -61,6 +63,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
     "StubError",
     "UnknownStepError",
     "UnstubbedStepError",
+    "assert_replays",
 ]
 
 

@@ -10,14 +10,13 @@ import msgspec
 
 from stepserve.testing.errors import NoRunError, UnknownStepError
 from stepserve_core._event import Event, decode_event
+from stepserve_core.executor.histories import build_history
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.steps import AttemptRow, StepRow
+from stepserve_core.history import EXECUTED_OPS, History
 
 if TYPE_CHECKING:
     from stepserve.testing.session import Session
-
-_EXECUTED = frozenset({"StepError", "StepFailed", "StepPlanned", "StepRun"})
-"""As what the executor may first hear of a step that the app executes."""
 
 _RAW_MEMOS = frozenset({"Sleep", "Step", "WaitForEvent"})
 """Opcodes whose memo is the value itself, and not wrapped (executor.md 5.4)."""
@@ -145,6 +144,13 @@ class Run:
             f"the run of {self.function_id!r} ({self.status}) has no step {step_id!r}; known: {names}"
         )
 
+    def history(self) -> History:
+        """Return what the run did, for `assert_replays`; `to_json()` of it is what `stepserve export` writes."""
+        run_id = self._row().id
+        history = self._session.look(lambda tables: build_history(tables, run_id))
+        assert history is not None
+        return history
+
     def _row(self) -> RunRow:
         rows = self._find()
         if len(rows) == 1:
@@ -172,7 +178,7 @@ def _record(row: StepRow, attempts: list[AttemptRow]) -> StepRecord:
     begun = row.queued_at if row.started_at is None else row.started_at
     duration = None if row.ended_at is None else datetime.timedelta(seconds=row.ended_at - begun)
     tries = len(attempts) if row.memo is None else row.attempt + 1
-    op = "StepRun" if row.op in _EXECUTED else row.op
+    op = "StepRun" if row.op in EXECUTED_OPS else row.op
     return StepRecord(row.name, op, row.status, tries, value, error, duration, row.hash)
 
 

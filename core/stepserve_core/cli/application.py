@@ -14,6 +14,7 @@ from stepserve_core.cli import (
     backup_command,
     demo_command,
     event_commands,
+    export_command,
     function_commands,
     run_commands,
     serve_commands,
@@ -37,6 +38,7 @@ function_commands.add_to(app)
 app_commands.add_to(app)
 doctor_command.add_to(app)
 backup_command.add_to(app)
+export_command.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from stepserve_core._signature import hash_signing_key
 from stepserve_core.cli.problems import Problem
 from stepserve_core.cli.timeline import Run, read_run
+from stepserve_core.history import read_history
 
 _TIMEOUT = 10.0
 _EVENT_PAGE = 51
@@ -101,6 +102,10 @@ class ExecutorApi:
             raise Problem(
                 f"the server at {self.url} tells the steps of a run in a form that is not known here"
             ) from None
+
+    def history(self, run_id: str) -> bytes:
+        """Return what a run did, as JSON for replay tests."""
+        return read_history(self._get(f"/v1/runs/{_part(run_id)}/history")).to_json()
 
     def cancel(self, run_id: str) -> None:
         """Cancel a run."""

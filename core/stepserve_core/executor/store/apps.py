@@ -97,6 +97,14 @@ class Apps:
         )
         return [_to_function(row) for row in rows]
 
+    def names_of(self, function_id: str) -> tuple[str, str]:
+        """Return the name of a function's app, and the id by which that knows the function; both empty if unknown."""
+        row = self._execute(
+            "SELECT coalesce(a.name, ''), f.slug FROM functions f LEFT JOIN apps a ON a.id = f.app_id WHERE f.id = ?",
+            (function_id,),
+        ).fetchone()
+        return ("", "") if row is None else (row[0], row[1])
+
     def put_function(self, function_id: str, app_id: str, config: FunctionConfig) -> None:
         """Store a function; its version grows with each sync that changes the app."""
         self._execute(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Generator
 from pathlib import Path
 
-from stepserve_core.executor.store.database import APPLICATION_ID, DatabaseError
+from stepserve_core.executor.store.database import APPLICATION_ID, DatabaseError, connect
+from stepserve_core.executor.store.tables import Tables
 
 _WAIT = 60.0
 """Seconds that a file which another process locks is waited for."""
@@ -36,6 +38,25 @@ def back_up(source: str, target: str) -> int:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
     return Path(target).stat().st_size
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Generator[Tables, None, None]:
+    """Look into a database without changing it, also while a server uses it.
+
+    Raises:
+        DatabaseError: there is no such database, or it is not one of ours.
+    """
+    if not Path(path).is_file():
+        raise DatabaseError(f"there is no database {path}")
+    try:
+        with contextlib.closing(connect(path, read_only=True)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION_ID:
+                raise DatabaseError(f"{path} is not a database of stepserve")
+            yield Tables(connection)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"{path} cannot be read: {error}") from None
 
 
 def _copy(source: str, target: str) -> None:
