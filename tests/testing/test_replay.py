@@ -118,7 +118,11 @@ def test_code_that_does_the_same_replays(client: Inngest, recorded: Any, today: 
 @pytest.mark.parametrize(
     ("today", "step", "message"),
     [
-        (renamed, "charge", r"'charge', number 1 of 4 .* is missing: .* has 'charge-card' in its place. Was it renamed"),
+        (
+            renamed,
+            "charge",
+            r"'charge', number 1 of 4 .* is missing: .* has 'charge-card' in its place. Was it renamed",
+        ),
         (missing, "invoice", "'invoice', number 3 of 4 in the history, is missing: the code of today ends without it"),
         (left_out, "wait", "'wait', number 2 of 4 .* comes in another order today: 'invoice' comes before it"),
         (reordered, "charge", "'charge', number 1 of 4 .* comes in another order today: 'wait' comes before it"),
