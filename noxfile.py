@@ -76,7 +76,14 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, on the newest Python: what frameworks and stubs say of themselves differs from one Python to the next."""
     session.install(
-        "-e", ".[all]", *group("types"), *group("test"), *group("servers"), *group("peers"), *group("middleware")
+        "-e",
+        ".[all]",
+        *group("types"),
+        *group("test"),
+        *group("servers"),
+        *group("peers"),
+        *group("middleware"),
+        *group("security"),
     )
     session.run("mypy", *TYPED)
     session.run("pyright")
@@ -95,7 +102,7 @@ def tests(session: nox.Session) -> None:
 
     Between the oldest and the newest Python only what runs end to end, for the sake of time; arguments choose others.
     """
-    session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"))
+    session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"), *group("security"))
     apart = ("core", "contract", "dashboard", "peers", "wheel")
     what = ["tests", *(f"--ignore=tests/{name}" for name in apart)]
     if session.python not in (PYTHONS[0], PYTHONS[-1]) and not session.posargs:

@@ -28,6 +28,7 @@ from stepserve_core.executor.api import (
     signals,
 )
 from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
+from stepserve_core.executor.api.openapi import openapi
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
 from stepserve_core.executor.connect.gateway import Gateway
@@ -56,6 +57,7 @@ ROUTES = [
     Route("/fn/remove", apps.remove, methods=["DELETE"]),
     Route("/health", apps.health, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
+    Route("/openapi.json", openapi, methods=["GET"]),
     Route("/v0/gql", gql, methods=["POST"]),
     Route("/v0/telemetry", intake.take_telemetry, methods=["POST"]),
     Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
