@@ -18,16 +18,28 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class AISync:
-    """`step.ai` of a `def` function."""
+class _AI:
+    """What both colours do. What they return differs, which the types of one class cannot say."""
 
     def __init__(self, reach: Callable[..., Any], asks: Asks) -> None:
         self._reach = reach
         self._asks = asks
 
+    def _infer(self, step_id: str, adapter: AIAdapter, body: dict[str, Any]) -> Any:
+        return self._reach(step_id, None, self._asks.infer, adapter, body)
+
+    def _wrap(self, step_id: str, handler: Callable[..., Any], args: tuple[Any, ...], output_type: object) -> Any:
+        converter = self._asks.converter(handler, output_type)
+        ask = step_id, handler, args, converter
+        return self._reach(step_id, reader(converter, step_id), self._asks.wrap, *ask)
+
+
+class AISync(_AI):
+    """`step.ai` of a `def` function (protocol.md 10.6 and 13.5)."""
+
     def infer(self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]) -> dict[str, object]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, None, self._asks.infer, adapter, body)  # type: ignore[no-any-return]
+        return self._infer(step_id, adapter, body)  # type: ignore[no-any-return]
 
     def wrap(
         self,
@@ -41,23 +53,17 @@ class AISync:
         It is for calls to models that the app makes itself, through any library. A run can be repeated from this
         step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
         """
-        converter = self._asks.converter(handler, output_type)
-        ask = step_id, handler, handler_args, converter
-        return self._reach(step_id, reader(converter, step_id), self._asks.wrap, *ask)  # type: ignore[no-any-return]
+        return self._wrap(step_id, handler, handler_args, output_type)  # type: ignore[no-any-return]
 
 
-class AI:
-    """`step.ai` of an `async def` function."""
-
-    def __init__(self, reach: Callable[..., Any], asks: Asks) -> None:
-        self._reach = reach
-        self._asks = asks
+class AI(_AI):
+    """`step.ai` of an `async def` function (protocol.md 10.6 and 13.5)."""
 
     def infer(
         self, step_id: str, *, adapter: AIAdapter, body: dict[str, Any]
     ) -> Coroutine[None, object, dict[str, object]]:
         """Let the server call a model; the app is not busy meanwhile. Return the provider's answer."""
-        return self._reach(step_id, None, self._asks.infer, adapter, body)  # type: ignore[no-any-return]
+        return self._infer(step_id, adapter, body)  # type: ignore[no-any-return]
 
     @overload
     def wrap(
@@ -89,6 +95,4 @@ class AI:
         It is for calls to models that the app makes itself, through any library. A run can be repeated from this
         step with other arguments. JSON must carry them; bind what it cannot with `functools.partial`.
         """
-        converter = self._asks.converter(handler, output_type)
-        ask = step_id, handler, handler_args, converter
-        return self._reach(step_id, reader(converter, step_id), self._asks.wrap, *ask)  # type: ignore[no-any-return]
+        return self._wrap(step_id, handler, handler_args, output_type)  # type: ignore[no-any-return]
