@@ -16,7 +16,7 @@ import stepserve
 import stepserve.asgi
 from stepserve import Checkpointing, Context, ContextSync, Inngest, TriggerEvent
 from stepserve_core import _checkpoint_api
-from stepserve_core.executor.server import QuietServer
+from stepserve_core.executor.listening import QuietServer
 from tests.core.calls import hashed
 
 STEPS = 8

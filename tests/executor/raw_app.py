@@ -20,7 +20,7 @@ import httpx
 import uvicorn
 
 from stepserve_core._protocol import Request, Response
-from stepserve_core.executor.server import QuietServer
+from stepserve_core.executor.listening import QuietServer
 
 SDK_HEADERS = {"content-type": "application/json", "x-inngest-sdk": "raw:v1", "x-inngest-req-version": "2"}
 

@@ -246,7 +246,7 @@ def _config_type() -> type[ServerConfig]:
 
 
 def _serve(context: typer.Context, config: ServerConfig, purpose: str) -> None:
-    from stepserve_core.executor import server  # noqa: PLC0415 - as above
+    from stepserve_core.executor import listening, server  # noqa: PLC0415 - as above
 
     def announce(url: str) -> None:
         if config.port and not url.endswith(f":{config.port}"):
@@ -258,7 +258,7 @@ def _serve(context: typer.Context, config: ServerConfig, purpose: str) -> None:
         _log.info("settings are read from %s", context.meta[SETTINGS])
     try:
         server.run(config, announce)
-    except server.PortInUseError as error:
+    except listening.PortInUseError as error:
         raise Problem(str(error)) from None
     except ConfigurationError as error:
         raise UsageProblem(str(error)) from None
