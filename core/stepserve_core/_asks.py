@@ -114,7 +114,7 @@ class Asks:
             "payload": {"data": data, "v": v},
             "timeout": None if timeout is None else _durations.to_text(timeout),
         }
-        return Ask(Opcode.INVOKE_FUNCTION, None, opts)
+        return Ask(Opcode.INVOKE, None, opts)
 
     def invoke(self, function: Function[Any], data: object, timeout: Duration | None, v: str | None) -> Ask:
         """Ask to run another function of this app.

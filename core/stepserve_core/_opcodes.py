@@ -16,8 +16,7 @@ class Opcode(enum.Enum):
     DEFER_ABORT = "DeferAbort"
     DEFER_ADD = "DeferAdd"
     GATEWAY = "Gateway"
-    INVOKE_FUNCTION = "InvokeFunction"
-    INVOKE = "InvokeFunction"  # noqa: PIE796 - its name in the official package
+    INVOKE = "InvokeFunction"
     PLANNED = "StepPlanned"
     RUN_COMPLETE = "RunComplete"
     SLEEP = "Sleep"

@@ -149,7 +149,7 @@ class EncryptionMiddleware(MiddlewareSync):
             payload, given = opts.get("payload"), opts.get("input")
             if isinstance(given, msgspec.Raw):
                 given = msgspec.json.decode(given)
-            if step.op is Opcode.INVOKE_FUNCTION and isinstance(payload, dict):
+            if step.op is Opcode.INVOKE and isinstance(payload, dict):
                 opts["payload"] = {**payload, "data": self._encrypt_field(payload.get("data"))}
             elif step.op is Opcode.DEFER_ADD:
                 opts["input"] = self._encrypt_field(given)

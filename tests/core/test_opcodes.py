@@ -70,3 +70,7 @@ def test_the_opcodes_are_spelled_as_the_server_spells_them() -> None:
 
 def test_the_parallel_modes() -> None:
     assert {"RACE": "race", "WAIT": "wait"} == {mode.name: mode.value for mode in core.ParallelMode}
+
+
+def test_an_invocation_is_named_as_in_the_official_package() -> None:
+    assert "INVOKE" == Opcode("InvokeFunction").name
