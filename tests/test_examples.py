@@ -27,6 +27,7 @@ class Example(NamedTuple):
     """How an example is started, and what it is asked.
 
     `packages` are those that it imports, `command` comes after the Python interpreter and may name the `{port}`;
+    without a `path` it connects itself;
     `event` starts something that ends soon.
     """
 
@@ -45,6 +46,7 @@ TABLE = {
     "aws_lambda": Example((), ("{folder}/run_locally.py",), path="/"),
     "azure": Example(("azure.functions",), ("{folder}/run_locally.py",)),
     "bottle": Example(("bottle",)),
+    "connect": Example(("google.protobuf", "websockets"), path=""),
     "digital_ocean": Example(("flask",), ("{folder}/run_locally.py",), path="/api/v1/web/fn-00000000/fake-name"),
     "django": Example(("django",)),
     "falcon": Example(("falcon",)),
@@ -100,9 +102,12 @@ async def _drive(name: str, log: pathlib.Path) -> list[dict[str, Any]]:
     async with serving(ServerConfig(port=0)) as server, httpx.AsyncClient(trust_env=False) as http:
         variables = {"INNGEST_DEV": server.url, "HOST": "127.0.0.1", "PORT": str(port), "PYTHONWARNINGS": "default"}
         with _started(name, variables, log) as process:
-            await _until_it_listens(process, port, log)
-            synced = await http.put(f"http://127.0.0.1:{port}{TABLE[name].path}", timeout=PATIENCE)
-            assert synced.status_code == 200, synced.text
+            if TABLE[name].path:
+                await _until_it_listens(process, port, log)
+                synced = await http.put(f"http://127.0.0.1:{port}{TABLE[name].path}", timeout=PATIENCE)
+                assert synced.status_code == 200, synced.text
+            else:
+                await _until_it_is_connected(server, process, log)
             sent = await http.post(f"{server.url}/e/key", json={"name": _event(name, server), "data": DATA})
             return await _ended(http, f"{server.url}/v1/events/{sent.json()['ids'][0]}/runs")
 
@@ -137,6 +142,14 @@ async def _until_it_listens(process: subprocess.Popen[bytes], port: int, log: pa
             writer.close()
             await writer.wait_closed()
             return
+
+
+async def _until_it_is_connected(server: RunningServer, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not server.executor.workers.all():
+        assert process.poll() is None, log.read_text()
+        assert asyncio.get_running_loop().time() < deadline, log.read_text()
+        await asyncio.sleep(0.05)
 
 
 def _event(name: str, server: RunningServer) -> str:

@@ -31,6 +31,7 @@ def run(program: str, *options: str) -> str:
         ("inngest.django", "stepserve.django"),
         ("inngest.tornado", "stepserve.tornado"),
         ("inngest.digital_ocean", "stepserve.digital_ocean"),
+        ("inngest.connect", "stepserve.connect"),
         ("inngest.experimental", "stepserve.experimental"),
         ("inngest.experimental.ai.gemini", "stepserve.experimental.ai.gemini"),
         ("inngest.experimental.mocked", "stepserve.experimental.mocked"),

@@ -17,7 +17,11 @@ from tests.docs.pages import Wrong, blocks, run
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 
-PACKAGES = {"docs/frameworks.md": ("django", "fastapi", "flask", "tornado"), "README.md": ("flask",)}
+PACKAGES = {
+    "docs/connect.md": ("google.protobuf", "websockets"),
+    "docs/frameworks.md": ("django", "fastapi", "flask", "tornado"),
+    "README.md": ("flask",),
+}
 """What pages import beside stepserve."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.peers import compatibility
+from tests.peers import compatibility, surface
+
+METHODS = ("close", "closed", "get_connection_id", "get_state", "start", "wait_for_state")
 
 
 @pytest.mark.parametrize("module", compatibility.MODULES)
@@ -24,6 +26,17 @@ def test_no_reason_is_left_over() -> None:
     }
 
     assert [] == sorted(set(compatibility.REASONS) - differing)
+
+
+def test_a_workers_connection_has_the_methods_of_the_official_one() -> None:
+    def shapes(package: str) -> dict[str, surface.Shape]:
+        module, connect = surface.load(package), surface.load(f"{package}.connect").connect
+        client = module.Inngest(app_id="app", is_production=False)
+        function = client.create_function(fn_id="f", trigger=module.TriggerEvent(event="x"))(lambda ctx: ctx)
+        connection = type(connect([(client, [function])]))
+        return {name: surface.shape(vars(connection)[name]) for name in METHODS}
+
+    assert shapes("inngest") == shapes("stepserve")
 
 
 def test_the_document_is_up_to_date() -> None:
