@@ -5,8 +5,7 @@ import { Inngest, NonRetriableError, RetryAfterError } from "inngest";
 import { connect } from "inngest/connect";
 import { serve } from "inngest/node";
 
-// The executor does not offer checkpoints yet; the SDK would ask five times for each step, which takes 1.5 s.
-const client = new Inngest({ id: "peer", checkpointing: process.argv[2] !== "connect" });
+const client = new Inngest({ id: "peer" });
 const functions = [];
 
 function define(id, options, handler) {
