@@ -339,6 +339,15 @@ async def test_sessions_that_were_handed_on_come_below_those_of_the_event(start:
         assert "meta" not in removed
 
 
+@pytest.mark.parametrize("body", [b'{"name": "test/x"}', b' [{"name": "test/x"}]'])
+async def test_json_that_curl_calls_a_form_is_json(start: StartSystem, body: bytes) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await system.http.post("/e/key", content=body, headers=headers)
+
+        assert ("Completed", "fine") == await system.outcome(answer.json()["ids"][0])
+
+
 async def test_figures_about_sdks_are_accepted(start: StartSystem) -> None:
     async with start() as system:
         assert 200 == (await system.http.post("/v0/telemetry", json={"a": 1})).status_code

@@ -50,7 +50,9 @@ def read_events(body: bytes, content_type: str, seed_header: str | None, now: fl
     Events before a bad one are accepted, as upstream does while it reads the stream.
     """
     try:
-        raws = [_form_event(body, content_type)] if is_form(content_type) else _split_json(body)
+        # `curl -d` calls everything a form; no form begins like a JSON object or array.
+        as_form = is_form(content_type) and body.lstrip(_WHITESPACE)[:1] not in (b"{", b"[")
+        raws = [_form_event(body, content_type)] if as_form else _split_json(body)
     except EventInvalidError as error:
         return Intake([], str(error))
     seed = ids.read_seed(seed_header)
