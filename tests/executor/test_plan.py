@@ -295,7 +295,6 @@ FAILS_THE_RUN: dict[str, tuple[list[dict[str, Any]], str]] = {
     "a wait over 366 days": ([op("WaitForEvent", opts={"timeout": "53w"})], "InngestErrTimeoutTooLong"),
     "an expression that does not compile": ([op("WaitForEvent", opts={"if": "a =="})], "InvalidExpression"),
     "more than 1000 opcodes": ([op("StepRun", f"{n:x}") for n in range(1001)], "InngestErrFunctionOverflowed"),
-    "an opcode that is not carried out yet": ([op("SyncRunComplete")], "OpcodeNotSupported"),
 }
 
 

@@ -37,10 +37,6 @@ KNOWN_OPCODES = (
 _LONGEST_ID = 128
 _BY_LOWER_CASE = {name.lower(): name for name in KNOWN_OPCODES}
 
-_LATER = frozenset({"SyncRunComplete"})
-"""Opcodes of the protocol that this executor does not carry out yet: the run fails and says so."""
-
-
 _NULL = msgspec.Raw(b"null")
 
 
@@ -233,14 +229,9 @@ def read_ops(body: bytes) -> list[Op]:
         if name is None:
             raise OpsInvalidError(f"the opcode {op.op!r} is not known")
         op.op = name
-        if not op.id and name in ("None", "RunComplete"):
+        if not op.id and name in ("None", "RunComplete", "SyncRunComplete"):
             continue
         # Ids are hashes. They go into JSON and queue ids as they are, so nothing else is let through.
         if not (op.id.isascii() and op.id.isalnum() and len(op.id) <= _LONGEST_ID):
             raise OpsInvalidError(f"the opcode {op.op} has an id that is not a hash: {op.id[:_LONGEST_ID]!r}")
     return ops
-
-
-def is_supported(op: Op) -> bool:
-    """Say whether this executor carries the opcode out."""
-    return op.op not in _LATER

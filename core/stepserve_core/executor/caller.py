@@ -13,6 +13,7 @@ from stepserve_core.executor.calls import build_call
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision, ParkItem, RunFacts
+from stepserve_core.executor.endpoint_requests import build_reentry
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
 from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
@@ -79,9 +80,11 @@ class Caller:
         key = self._settings.signing_key
         request_id = ids.new_id(now)
         url = item.function.config.url
-        call = build_call(item.work, item.run, item.state, url, request_id=request_id, signing_key=key, now=now)
+        make = build_reentry if item.function.config.is_endpoint else build_call
+        call = make(item.work, item.run, item.state, url, request_id=request_id, signing_key=key, now=now)
+        timeout = self._settings.call_timeout
         try:
-            reply = await self._transport.send("POST", call.url, call.headers, call.body, self._settings.call_timeout)
+            reply = await self._transport.send(call.method, call.url, call.headers, call.body, timeout)
         except NoRoomError:
             raise
         except TransportError as error:

@@ -34,6 +34,7 @@ class CallRequest(msgspec.Struct, frozen=True):
     url: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 def build_call(

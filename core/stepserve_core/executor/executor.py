@@ -18,6 +18,7 @@ from stepserve_core.executor.connect.transport import WorkerTransport
 from stepserve_core.executor.connect.workers import Workers
 from stepserve_core.executor.controls import Controls
 from stepserve_core.executor.events import Event, Intake, read_events, read_invocation
+from stepserve_core.executor.function_config import FunctionConfig
 from stepserve_core.executor.functions import read_registration
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
@@ -26,11 +27,12 @@ from stepserve_core.executor.in_process import Embedded, LocalServer
 from stepserve_core.executor.loop import Loop
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.realtime.broker import Broker
-from stepserve_core.executor.register import Registered, register_app, remove_app
+from stepserve_core.executor.register import Registered, add_endpoint, register_app, remove_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.retention import Retention
 from stepserve_core.executor.routing import publish, settle
 from stepserve_core.executor.scope import Scope
+from stepserve_core.executor.store.apps import Function as StoredFunction
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
@@ -231,6 +233,15 @@ class Executor(Controls):
             self.registry = registered.registry
         self.loop.wake()
         return registered
+
+    async def add_endpoint(self, app_id: str, domain: str, config: FunctionConfig) -> StoredFunction:
+        """Know a durable endpoint from now on (executor.md 8.1)."""
+        async with self._syncing:
+            function_id = await self.write(lambda scope: add_endpoint(scope, app_id, domain, config))
+            self.registry = self.registry.replaced(await self.store.read(lambda tables: tables.apps.functions()))
+        function = self.registry.get(function_id)
+        assert function is not None
+        return function
 
     async def remove_app(self, app_id: str) -> bool:
         """Forget an app and archive its functions; their runs go on. Return False where there is no such app."""

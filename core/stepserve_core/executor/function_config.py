@@ -8,6 +8,9 @@ import msgspec
 
 from stepserve_core.executor import limits
 
+ENDPOINT = "endpoint"
+"""The type of the runtime of durable endpoints; other functions have `http`, or what they register."""
+
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     """What starts a function: an event, perhaps under a condition, or a schedule."""
@@ -135,6 +138,11 @@ class FunctionConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     def url(self) -> str:
         """Where the function is called, with `fnId` and `stepId` in the query."""
         return next(iter(self.steps.values())).runtime.url
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Say whether this is a durable endpoint, which is called with the request that it was first called with."""
+        return next(iter(self.steps.values())).runtime.type == ENDPOINT
 
     @property
     def max_attempts(self) -> int:

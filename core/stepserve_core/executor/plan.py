@@ -6,8 +6,9 @@ import hashlib
 
 import msgspec
 
+from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import fragments, limits
-from stepserve_core.executor.answers import Answer, Op, is_supported
+from stepserve_core.executor.answers import Answer, Op
 from stepserve_core.executor.backoff import retry_moment
 from stepserve_core.executor.decisions import (
     AbortDefer,
@@ -24,12 +25,13 @@ from stepserve_core.executor.decisions import (
     UpdateRun,
     Work,
 )
+from stepserve_core.executor.endpoint_requests import EndpointResult
 from stepserve_core.executor.failures import Failure, error_memo, step_error_memo
 from stepserve_core.executor.waiting_ops import OpInvalidError, RunFailedError, plan_defer, plan_waiting
 
 _FIRST = frozenset({"WaitForEvent", "WaitForSignal", "DeferAdd", "DeferAbort"})
 _LAZY = frozenset({"None", "DeferAdd", "DeferAbort"})
-_DONE = frozenset({"StepRun", "Step", "RunComplete"})
+_DONE = frozenset({"StepRun", "Step", "RunComplete", "SyncRunComplete"})
 _OVERFLOWED = "InngestErrFunctionOverflowed"
 _STATE_OVERFLOWED = "InngestErrStateOverflowed"
 _EMPTY_ANSWER_DELAY = 1.0
@@ -131,7 +133,7 @@ def _plan_kept(
     work: Work, run: RunFacts, answer: Answer, ops: list[Op], now: float, policy: RetryPolicy
 ) -> list[Decision]:
     decisions: list[Decision] = []
-    for op in sorted(ops, key=lambda op: op.op == "RunComplete"):
+    for op in sorted(ops, key=lambda op: op.op in ("RunComplete", "SyncRunComplete")):
         if bytes(op.metadata) != fragments.NULL:
             decisions.append(NoteMetadata(op.id, bytes(op.metadata)))
         for decision in _plan_op(work, run, answer, op, now, policy):
@@ -154,8 +156,6 @@ def _plan_group(run: RunFacts, answer: Answer, ops: list[Op]) -> list[Decision]:
 
 
 def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, policy: RetryPolicy) -> list[Decision]:
-    if not is_supported(op):
-        raise RunFailedError("OpcodeNotSupported", f"this executor does not carry out the opcode {op.op} yet")
     step = StepRef(op.id, op.label, op.op, op.races, op.detail())
     decisions: list[Decision] = []
     match op.op:
@@ -169,6 +169,8 @@ def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, poli
             decisions = _plan_step_error(work, run, answer, op, step, now, policy)
         case "RunComplete":
             decisions.append(EndRun("Completed", op.canonical_data()))
+        case "SyncRunComplete":
+            decisions.append(_end_endpoint(op))
         case "DeferAdd":
             decisions.append(plan_defer(op))
         case "DeferAbort":
@@ -178,6 +180,16 @@ def _plan_op(work: Work, run: RunFacts, answer: Answer, op: Op, now: float, poli
         case _:
             decisions.append(plan_waiting(op, step, now))
     return decisions
+
+
+def _end_endpoint(op: Op) -> EndRun:
+    """Return the end of a durable endpoint's run: `data` is `{"data": {"status", "headers", "body"}}`."""
+    answer = msgspec.json.decode(op.data, type=EndpointResult).data
+    output = canonicalize(msgspec.json.encode(answer))
+    if answer.status < 500:
+        return EndRun("Completed", output)
+    summary, message = f"invalid status code: {answer.status}", f"the endpoint answered HTTP {answer.status}"
+    return EndRun("Failed", output, Failure(summary, message, body=output))
 
 
 def _next_key(work: Work, subject: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from stepserve_core.executor import ids
 from stepserve_core.executor.crons import seed_ticks
+from stepserve_core.executor.function_config import FunctionConfig
 from stepserve_core.executor.functions import Registration
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
@@ -81,3 +82,13 @@ def _seed(scope: Scope, registry: Registry, function_ids: list[str]) -> None:
         function = registry.get(function_id)
         if function is not None:
             seed_ticks(scope, function)
+
+
+def add_endpoint(scope: Scope, app_id: str, domain: str, config: FunctionConfig) -> str:
+    """Store an endpoint as a function of the app that is its domain; return its id."""
+    function_id = ids.function_id(app_id, config.id)
+    if scope.tables.apps.get(app_id) is None:
+        # Without a URL nobody asks it to sync.
+        scope.tables.apps.put(App(app_id, domain, "", "", "endpoint", None, "", None, scope.now))
+    scope.tables.apps.put_function(function_id, app_id, config)
+    return function_id

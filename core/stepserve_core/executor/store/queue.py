@@ -163,6 +163,15 @@ class Queue:
         )
         return updated.rowcount > 0
 
+    def take(self, item_id: str, lease_until: float) -> int | None:
+        """Lease a waiting item before its time; return its generation, None if it does not wait any more."""
+        row = self._execute(
+            "UPDATE queue SET state = 2, rank = ?, generation = generation + 1 WHERE id = ? AND state = 0"
+            " RETURNING generation",
+            (lease_until, item_id),
+        ).fetchone()
+        return None if row is None else row[0]
+
     def release(self, item_id: str, generation: int) -> None:
         """Give a leased item back untouched, for a stopping process."""
         self._execute(

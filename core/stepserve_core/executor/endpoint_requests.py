@@ -1,0 +1,94 @@
+"""Durable endpoints: the request that began a run, and how it is made again (executor.md 8.1 and 8.5). No I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from stepserve_core import _protocol
+from stepserve_core._signature import sign
+from stepserve_core.executor.calls import CallRequest, RunState
+from stepserve_core.executor.decisions import RunFacts, Work
+
+EVENT = "inngest/http.request"
+
+
+class EndpointRequest(msgspec.Struct, frozen=True):
+    """The request of a client, as the event of the run has it. `body` is base64."""
+
+    domain: str
+    path: str = "/"
+    method: str = "GET"
+    fn: str = ""
+    ip: str = ""
+    content_type: str = ""
+    query_params: str = ""
+    body: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The id of the function that the endpoint is."""
+        return self.fn or f"{self.method} {self.path}"
+
+    @property
+    def url(self) -> str:
+        """Where the request went."""
+        query = f"?{self.query_params}" if self.query_params else ""
+        return f"{self.domain.rstrip('/')}{self.path}{query}"
+
+    def content(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            ValueError: it is not base64.
+        """
+        try:
+            return base64.b64decode(self.body, validate=True)
+        except binascii.Error:
+            raise ValueError("event.data.body must be base64") from None
+
+
+class EndpointAnswer(msgspec.Struct, frozen=True):
+    """What an endpoint answered; `body` is base64."""
+
+    status: int = 200
+    headers: dict[str, str] = {}
+    body: str = ""
+
+
+class EndpointResult(msgspec.Struct, frozen=True):
+    """The data of the op that ends the run."""
+
+    data: EndpointAnswer
+
+
+class _Trigger(msgspec.Struct):
+    data: EndpointRequest
+
+
+def build_reentry(
+    work: Work, run: RunFacts, state: RunState, url: str, *, request_id: str, signing_key: str | None, now: float
+) -> CallRequest:
+    """Return the client's request once more, with what tells the app that a run goes on; `url` is not needed."""
+    del url
+    request = msgspec.json.decode(state.events[0], type=_Trigger).data
+    body = request.content()
+    headers = {
+        "user-agent": "Inngest",
+        "x-run-id": run.id,
+        _protocol.REQUEST_ID: request_id,
+        _protocol.JOB_ID: work.id,
+        _protocol.REQ_VERSION: str(max(run.request_version, 2)),
+        _protocol.GENERATION_ID: str(work.generation),
+    }
+    if run.force_plan:
+        headers["x-inngest-force-step-plan"] = "true"
+    if request.content_type:
+        headers["content-type"] = request.content_type
+    if work.step is not None:
+        headers["x-inngest-step-id"] = work.step
+    if signing_key is not None:
+        headers[_protocol.SIGNATURE] = sign(body, signing_key, int(now))
+    return CallRequest(request.url, headers, body, request.method)
