@@ -4,7 +4,8 @@
 
 Everything is durable: a SQLite file, and FULL (the default) syncs each commit to disk. The app is raw, so that the
 executor is measured and not an SDK: over HTTP it runs under uvicorn in a process of its own. The last row runs
-functions of our own SDK in process. A 10-step run takes 11 calls.
+functions of our own SDK in process. A 10-step run takes 11 calls. CPU is that of this process: over HTTP the executor's
+alone, in process with the app. Whether it grows with what is stored: `executor_scale.py`.
 """
 
 from __future__ import annotations
@@ -94,15 +95,18 @@ Send = Callable[[int, int], Awaitable[None]]
 
 async def measure(executor: Executor, send: Send, rounds: int) -> dict[str, list[float]]:
     """Return the figures of every round."""
-    figures: dict[str, list[float]] = {"one": [], "runs": [], "steps": []}
+    figures: dict[str, list[float]] = {"one": [], "runs": [], "steps": [], "cpu": []}
     for round_number in range(rounds + 1):
         one = await _timed(executor, send, 1, 10)
         runs = 200 / await _timed(executor, send, 200, 1)
+        began = time.process_time()
         steps = RUNS * STEPS / await _timed(executor, send, RUNS, STEPS)
+        cpu = (time.process_time() - began) * 1e6 / (RUNS * STEPS)
         if round_number:  # the first round warms up
             figures["one"].append(one * 1000)
             figures["runs"].append(runs)
             figures["steps"].append(steps)
+            figures["cpu"].append(cpu)
     return figures
 
 
@@ -168,6 +172,9 @@ async def in_process(path: str, synchronous: str, rounds: int) -> dict[str, list
 
 async def with_our_sdk(path: str, synchronous: str, rounds: int) -> dict[str, list[float]]:
     """Measure with functions of our SDK in this process."""
+    os.environ.setdefault(
+        "STEPSERVE_STRICT", "0"
+    )  # a client for development would look for functions that do not replay
     client = Inngest(app_id="bench", is_production=False)
 
     @client.create_function(fn_id="f", trigger=TriggerEvent(event="bench/go"))
@@ -190,11 +197,12 @@ async def _send(executor: Executor, runs: int, steps: int) -> None:
 
 
 def _row(name: str, figures: dict[str, list[float]]) -> str:
-    one, runs, steps = (figures[key] for key in ("one", "runs", "steps"))
-    return (
-        f"{name:<22}{min(one):>8.1f} / {statistics.median(one):<8.1f}"
-        f"{max(runs):>8,.0f} / {statistics.median(runs):<8,.0f}{max(steps):>8,.0f} / {statistics.median(steps):<8,.0f}"
-    )
+    best = {"one": min, "runs": max, "steps": max, "cpu": min}
+    cells = [
+        f"{choose(figures[key]):>9,.{1 if key == 'one' else 0}f} / {statistics.median(figures[key]):<9,.0f}"
+        for key, choose in best.items()
+    ]
+    return f"{name:<22}" + "".join(cells)
 
 
 def main() -> None:
@@ -212,7 +220,8 @@ def main() -> None:
         return
     setting = f"synchronous={options.synchronous}"
     print(f"SQLite file, {setting}, {options.rounds} rounds, best / median, {os.cpu_count()} CPUs")
-    print(f"{'':<22}{'1 run of 10 steps, ms':^19}{'200 x 1 step, runs/s':^19}{f'{RUNS} x {STEPS}, steps/s':^19}")
+    names = ("1 run of 10 steps, ms", "200 x 1 step, runs/s", f"{RUNS} x {STEPS}, steps/s", "CPU a step, µs")
+    print(f"{'':<22}" + "".join(f"{name:^21}" for name in names))
     measurements = {"HTTP, raw app": over_http, "in process, raw app": in_process, "in process, our SDK": with_our_sdk}
     for name, measurement in measurements.items():
         with tempfile.TemporaryDirectory(dir=options.directory) as folder:

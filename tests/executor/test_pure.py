@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections import deque
 from typing import Any
 
 import pytest
@@ -39,9 +39,13 @@ def test_the_counter_of_a_seed_wraps_within_its_four_bytes() -> None:
 
 def test_fresh_ids_have_the_digits_that_the_library_gives_them(monkeypatch: pytest.MonkeyPatch) -> None:
     entropy = bytes(range(246, 256))
-    monkeypatch.setattr(os, "urandom", lambda _: entropy)
+    monkeypatch.setattr(ids, "_drawn", deque([entropy]))
 
     assert str(ULID.from_bytes(int(NOW * 1000).to_bytes(6, "big") + entropy)) == ids.new_id(NOW)
+
+
+def test_fresh_ids_differ() -> None:
+    assert 10_000 == len({ids.new_id(NOW) for _ in range(10_000)})
 
 
 @pytest.mark.parametrize("moment", [0.0, NOW, NOW + 0.999, 4e9])

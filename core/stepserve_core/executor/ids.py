@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
 import functools
 import hashlib
 import os
@@ -20,8 +21,25 @@ _LATEST_MILLISECOND = 2**48 - 1
 def new_id(now: float) -> str:
     """Return a fresh ULID for the moment `now`."""
     # Every call and every event has one, and this takes a third of the library's time. 80 bits are just 16 digits.
-    entropy = base64.b32encode(os.urandom(_ENTROPY_BYTES)).translate(_CROCKFORD)
+    entropy = base64.b32encode(_draw_entropy()).translate(_CROCKFORD)
     return f"{_digits_of(int(now * 1000))}{entropy.decode()}"
+
+
+_drawn: collections.deque[bytes] = collections.deque()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drawn.clear)  # a child must not make the ids of its parent
+
+
+def _draw_entropy() -> bytes:
+    """Return random bytes. The system is asked for many at once: each time it is, another thread may take our turn."""
+    try:
+        return _drawn.pop()
+    except IndexError:
+        many = os.urandom(256 * _ENTROPY_BYTES)
+        _drawn.extend(
+            many[start : start + _ENTROPY_BYTES] for start in range(_ENTROPY_BYTES, len(many), _ENTROPY_BYTES)
+        )
+        return many[:_ENTROPY_BYTES]
 
 
 @functools.lru_cache(maxsize=16)

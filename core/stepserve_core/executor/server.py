@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import signal
 import sqlite3
 import sys
@@ -252,6 +253,10 @@ def _say(url: str) -> None:
 
 async def _run(config: ServerConfig, on_started: Callable[[str], None]) -> None:
     async with serving(config) as server:
+        # The process is ours alone. What it has loaded by now it keeps, and what a step leaves is freed without the
+        # collector: looking for cycles every 700 objects took a tenth of the CPU.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         loop = asyncio.get_running_loop()
         stop = server.finished
         for number in (signal.SIGINT, signal.SIGTERM):
