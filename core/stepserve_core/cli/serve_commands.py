@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,26 @@ from stepserve_core.cli import log_lines
 from stepserve_core.cli.log_lines import LogLevel
 from stepserve_core.cli.problems import Problem, UsageProblem
 from stepserve_core.cli.requirements import require_server
+from stepserve_core.cli.serve_flags import (
+    BacklogLimit,
+    ConnectPort,
+    GatewayAllow,
+    GatewayTimeout,
+    Host,
+    JsonLog,
+    Level,
+    NoUi,
+    PollInterval,
+    Port,
+    QueueWorkers,
+    Retention,
+    RetryInterval,
+    SdkUrls,
+    list_option,
+    option,
+)
 from stepserve_core.cli.serve_options import SETTINGS, ServeCommand
-from stepserve_core.cli.settings import check_urls, read_duration, values_of, variable_of
+from stepserve_core.cli.settings import check_urls, read_duration, values_of
 from stepserve_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,84 +45,6 @@ _GATEWAY_TIMEOUT = 600.0
 _DEFAULT_DATABASE = "stepserve.db"
 
 
-def _option(flag: str, help_text: str, *names: str, **settings: Any) -> Any:
-    """An option whose variable is that of its name."""
-    return typer.Option(flag, *names, help=help_text, envvar=variable_of(flag), **settings)
-
-
-def _list_option(flag: str, help_text: str, *names: str, metavar: str) -> Any:
-    """An option that may be repeated. Its variable is read by `values_of`: the library would split it at blanks."""
-    text = f"{help_text}  [env var: {variable_of(flag)}, separated by commas]"
-    return typer.Option(flag, *names, help=text, metavar=metavar)
-
-
-_Host = Annotated[str, _option("--host", "Address to listen at; 0.0.0.0 for every interface.", metavar="ADDRESS")]
-_Port = Annotated[
-    int, _option("--port", "Port to listen at; 0 takes a free one.", "-p", min=0, max=65535, metavar="PORT")
-]
-_ConnectPort = Annotated[
-    int | None,
-    _option(
-        "--connect-gateway-port",
-        "Port for workers that connect; by default the one after --port.",
-        min=0,
-        max=65535,
-        metavar="PORT",
-    ),
-]
-_SdkUrls = Annotated[
-    list[str] | None,
-    _list_option("--sdk-url", "URL where an app serves its functions; may be repeated.", "-u", metavar="URL"),
-]
-_RetryInterval = Annotated[
-    float,
-    _option("--retry-interval", "Fixed seconds between attempts; 0 for growing ones.", min=0.0, metavar="SECONDS"),
-]
-_PollInterval = Annotated[
-    float,
-    _option("--poll-interval", "Seconds between two rounds of syncing apps; 0 for 5.", min=0.0, metavar="SECONDS"),
-]
-_QueueWorkers = Annotated[int, _option("--queue-workers", "Calls to apps under way at once.", min=1, metavar="COUNT")]
-_GatewayAllow = Annotated[
-    list[str] | None,
-    _list_option(
-        "--gateway-allow",
-        "Where step.fetch and step.ai.infer may connect to: public, private, loopback, or a host, address or network;"
-        " may be repeated. By default public, and in development private and loopback too.",
-        metavar="PLACE",
-    ),
-]
-_GatewayTimeout = Annotated[
-    float,
-    _option(
-        "--gateway-timeout",
-        "Seconds that a request of step.fetch or step.ai.infer may take.",
-        min=1.0,
-        metavar="SECONDS",
-    ),
-]
-_BacklogLimit = Annotated[
-    int | None,
-    _option(
-        "--backlog-limit",
-        "Runs of one function that may wait to start; further ones are skipped. By default any number.",
-        min=1,
-        metavar="COUNT",
-    ),
-]
-_Retention = Annotated[
-    str | None,
-    _option(
-        "--retention",
-        "Delete runs that ended, and events, longer ago than this, such as 30d. By default they are kept.",
-        metavar="DURATION",
-    ),
-]
-_NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not serve the dashboard.")]
-_Level = Annotated[LogLevel, _option("--log-level", "How much to log.", "-l", case_sensitive=False)]
-_JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(cls=ServeCommand)(dev)
@@ -113,36 +53,36 @@ def add_to(app: typer.Typer) -> None:
 
 def dev(
     context: typer.Context,
-    sdk_url: _SdkUrls = None,
-    host: _Host = "127.0.0.1",
-    port: _Port = _DEFAULT_PORT,
-    connect_gateway_port: _ConnectPort = None,
+    sdk_url: SdkUrls = None,
+    host: Host = "127.0.0.1",
+    port: Port = _DEFAULT_PORT,
+    connect_gateway_port: ConnectPort = None,
     db: Annotated[
-        str | None, _option("--db", "Keep everything in this file. By default nothing is kept.", metavar="PATH")
+        str | None, option("--db", "Keep everything in this file. By default nothing is kept.", metavar="PATH")
     ] = None,
-    persist: Annotated[bool, _option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
-    no_poll: Annotated[bool, _option("--no-poll", "Do not sync apps again that are well.")] = False,
+    persist: Annotated[bool, option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
+    no_poll: Annotated[bool, option("--no-poll", "Do not sync apps again that are well.")] = False,
     no_discovery: Annotated[
-        bool, _option("--no-discovery", "Do not look for apps at the usual ports of this machine.")
+        bool, option("--no-discovery", "Do not look for apps at the usual ports of this machine.")
     ] = False,
-    poll_interval: _PollInterval = _POLL_INTERVAL,
-    retry_interval: _RetryInterval = 0.0,
-    queue_workers: _QueueWorkers = 100,
-    gateway_allow: _GatewayAllow = None,
-    gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
-    backlog_limit: _BacklogLimit = None,
-    retention: _Retention = None,
+    poll_interval: PollInterval = _POLL_INTERVAL,
+    retry_interval: RetryInterval = 0.0,
+    queue_workers: QueueWorkers = 100,
+    gateway_allow: GatewayAllow = None,
+    gateway_timeout: GatewayTimeout = _GATEWAY_TIMEOUT,
+    backlog_limit: BacklogLimit = None,
+    retention: Retention = None,
     allowed_host: Annotated[
         list[str] | None,
-        _list_option(
+        list_option(
             "--allowed-host",
             "A name under which the server may be reached, besides local ones and addresses; may be repeated.",
             metavar="NAME",
         ),
     ] = None,
-    no_ui: _NoUi = False,
-    log_level: _Level = LogLevel.INFO,
-    json_log: _JsonLog = False,
+    no_ui: NoUi = False,
+    log_level: Level = LogLevel.INFO,
+    json_log: JsonLog = False,
 ) -> None:
     """Run the executor for development: no keys, and nothing kept unless asked.
 
@@ -177,38 +117,38 @@ def start(
     context: typer.Context,
     signing_key: Annotated[
         str | None,
-        _option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
+        option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
     ] = None,
     signing_key_fallback: Annotated[
-        str | None, _option("--signing-key-fallback", "A former key, accepted while keys are exchanged.", metavar="KEY")
+        str | None, option("--signing-key-fallback", "A former key, accepted while keys are exchanged.", metavar="KEY")
     ] = None,
     event_key: Annotated[
         list[str] | None,
-        _list_option("--event-key", "Who shows it may send events; may be repeated. Required.", metavar="KEY"),
+        list_option("--event-key", "Who shows it may send events; may be repeated. Required.", metavar="KEY"),
     ] = None,
-    sdk_url: _SdkUrls = None,
-    host: _Host = "127.0.0.1",
-    port: _Port = _DEFAULT_PORT,
-    connect_gateway_port: _ConnectPort = None,
-    db: Annotated[str, _option("--db", "The file that keeps everything.", metavar="PATH")] = _DEFAULT_DATABASE,
-    poll_interval: _PollInterval = _POLL_INTERVAL,
-    retry_interval: _RetryInterval = 0.0,
-    queue_workers: _QueueWorkers = 100,
-    gateway_allow: _GatewayAllow = None,
-    gateway_timeout: _GatewayTimeout = _GATEWAY_TIMEOUT,
-    backlog_limit: _BacklogLimit = None,
-    retention: _Retention = None,
+    sdk_url: SdkUrls = None,
+    host: Host = "127.0.0.1",
+    port: Port = _DEFAULT_PORT,
+    connect_gateway_port: ConnectPort = None,
+    db: Annotated[str, option("--db", "The file that keeps everything.", metavar="PATH")] = _DEFAULT_DATABASE,
+    poll_interval: PollInterval = _POLL_INTERVAL,
+    retry_interval: RetryInterval = 0.0,
+    queue_workers: QueueWorkers = 100,
+    gateway_allow: GatewayAllow = None,
+    gateway_timeout: GatewayTimeout = _GATEWAY_TIMEOUT,
+    backlog_limit: BacklogLimit = None,
+    retention: Retention = None,
     dashboard_token: Annotated[
         str | None,
-        _option(
+        option(
             "--dashboard-token",
             "Opens the dashboard, as the signing key does; 16 characters or more.",
             metavar="TOKEN",
         ),
     ] = None,
-    no_ui: _NoUi = False,
-    log_level: _Level = LogLevel.INFO,
-    json_log: _JsonLog = False,
+    no_ui: NoUi = False,
+    log_level: Level = LogLevel.INFO,
+    json_log: JsonLog = False,
 ) -> None:
     """Run the executor for production on one machine: durable, keys required.
 
