@@ -133,7 +133,7 @@ def dashboard(session: nox.Session) -> None:
         with session.chdir("tests/dashboard"):
             session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
             session.run("npx", "--no-install", "tsc", external=True)
-    session.run("pytest", "tests/dashboard", *session.posargs)
+    session.run("pytest", "tests/dashboard", *PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

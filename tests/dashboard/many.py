@@ -1,0 +1,32 @@
+"""Runs by the thousand, put into the store as the executor would have left them."""
+
+from __future__ import annotations
+
+from stepserve_core.executor import ids
+from stepserve_core.executor.events import make_event
+from stepserve_core.executor.executor import Executor
+from stepserve_core.executor.store.runs import NewRun
+from stepserve_core.executor.store.tables import Tables
+
+_AT_ONCE = 1000
+
+
+async def fill(executor: Executor, count: int) -> None:
+    """Add runs of `shop-count` that ended within the last hour; every tenth failed."""
+    for first in range(0, count, _AT_ONCE):
+        await executor.store.write(lambda tables, first=first: _add(executor, tables, first, count))
+
+
+def _add(executor: Executor, tables: Tables, first: int, count: int) -> None:
+    function = executor.registry.find("shop-count")
+    assert function is not None
+    now = executor.clock.now()
+    for number in range(first, min(first + _AT_ONCE, count)):
+        at = now - 3500 + 3400 * number / count
+        event = make_event("shop/counted", {"n": number}, internal_id=ids.new_id(at), now=at)
+        run_id = ids.new_id(at)
+        tables.runs.add(NewRun(run_id, function.id, 1, tables.events.add(event), at, at))
+        tables.runs.start(run_id, at + 0.01)
+        failed = number % 10 == 9
+        output = b'{"name":"ValueError","message":"it is a nine"}' if failed else b"%d" % number
+        tables.runs.end(run_id, "Failed" if failed else "Completed", output, at + 0.05)
