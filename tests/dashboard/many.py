@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 from stepserve_core.executor import ids
 from stepserve_core.executor.events import make_event
 from stepserve_core.executor.executor import Executor
@@ -9,24 +12,26 @@ from stepserve_core.executor.store.runs import NewRun
 from stepserve_core.executor.store.tables import Tables
 
 _AT_ONCE = 1000
+_ERROR = b'{"name":"TimeoutError","message":"the warehouse did not answer within 3 s"}'
 
 
 async def fill(executor: Executor, count: int) -> None:
-    """Add runs of `shop-count` that ended within the last hour; every tenth failed."""
+    """Add runs of `shop-count` that ended within the last hour; some of them failed."""
     for first in range(0, count, _AT_ONCE):
-        await executor.store.write(lambda tables, first=first: _add(executor, tables, first, count))
+        await executor.store.write(functools.partial(_add, executor, first, count))
 
 
-def _add(executor: Executor, tables: Tables, first: int, count: int) -> None:
+def _add(executor: Executor, first: int, count: int, tables: Tables) -> None:
     function = executor.registry.find("shop-count")
     assert function is not None
     now = executor.clock.now()
     for number in range(first, min(first + _AT_ONCE, count)):
-        at = now - 3500 + 3400 * number / count
+        part = number / count
+        at = now - 3500 + 3400 * (part - 0.02 * math.sin(8 * math.pi * part))  # busier at some times than at others
         event = make_event("shop/counted", {"n": number}, internal_id=ids.new_id(at), now=at)
         run_id = ids.new_id(at)
         tables.runs.add(NewRun(run_id, function.id, 1, tables.events.add(event), at, at))
         tables.runs.start(run_id, at + 0.01)
-        failed = number % 10 == 9
-        output = b'{"name":"ValueError","message":"it is a nine"}' if failed else b"%d" % number
+        failed = number % 18 == 9
+        output = _ERROR if failed else b"%d" % number
         tables.runs.end(run_id, "Failed" if failed else "Completed", output, at + 0.05)

@@ -98,7 +98,7 @@ def _others(client: Inngest) -> list[Function[Any]]:
 
         return {HOSTILE: await ctx.step.run(HOSTILE, echo)}
 
-    @client.create_function(fn_id="count", name="Count", trigger=TriggerEvent(event="shop/counted"))
+    @client.create_function(fn_id="count", name="Count stock", trigger=TriggerEvent(event="shop/counted"))
     async def count(ctx: Context) -> Any:
         return ctx.event.data.get("n")
 

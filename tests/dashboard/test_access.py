@@ -41,7 +41,7 @@ def addresses(site: Site) -> dict[str, str]:
 def test_no_page_breaks_a_rule_of_axe(
     site: Site, addresses: dict[str, str], browser: Any, scheme: str, rules: str
 ) -> None:
-    """Axe is put in by the browser itself, so the policy of the pages stays as it is. In the dark only colours differ."""
+    """The browser puts axe in, so the policy of the pages stays as it is. In the dark only colours differ."""
     source = AXE.read_text()
     found: dict[str, list[str]] = {}
     with browsing(browser, allowed=("This document requires 'Trusted",)) as open_address:

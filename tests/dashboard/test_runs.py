@@ -48,7 +48,7 @@ def test_runs_are_listed_the_newest_first_and_older_ones_on_demand(filled: Site,
         ("/runs?status=RUNNING", ["Await approval"]),
         ("/runs?function=shop-await-approval", ["Await approval"]),
         ("/runs?app=shop&minutes=60&status=FAILED&status=RUNNING", ["Await approval", "Import the catalogue"]),
-        ("/runs?query=output+%3D%3D+7", ["Count"]),
+        ("/runs?query=output+%3D%3D+7", ["Count stock"]),
         ("/runs?status=SKIPPED", []),
     ],
 )
@@ -72,7 +72,7 @@ def test_filters_are_chosen_by_hand_and_kept_in_the_address(filled: Site, open_p
 
     assert ["Import the catalogue"] == failed
     assert "function=shop-count" in page.url
-    assert ["Count", "Count"] == names(page)
+    assert ["Count stock", "Count stock"] == names(page)
 
 
 def test_a_wrong_expression_is_explained(filled: Site, browser: Any) -> None:
