@@ -46,12 +46,16 @@ def _misfit_of(error: Any) -> MisfitError:
 
 
 def pydantic_converter(typ: object) -> Converter | None:
-    """Return a converter by pydantic; None if there are types inside that only msgspec knows."""
+    """Return a converter by pydantic; None if there are types inside that only msgspec can read."""
     import pydantic  # noqa: PLC0415 - only programs that use pydantic pay for importing it
 
     try:
         adapter = pydantic.TypeAdapter(cast("Any", typ))
     except pydantic.errors.PydanticSchemaGenerationError:
+        return None
+    except pydantic.errors.PydanticUserError as error:
+        if error.code != "typed-dict-version":  # it reads those of `typing` on Python 3.12 only; msgspec does on all
+            raise
         return None
     # Memos that were dumped without aliases can be read where pydantic can (2.11).
     knows_by_name = tuple(int(part) for part in pydantic.VERSION.split(".")[:2]) >= (2, 11)

@@ -781,3 +781,22 @@ assert converter_for(A).load({"x": "1"}) == A(decimal.Decimal(1))
 """
 
     assert "pydantic" not in loaded_after(program)
+
+
+class Dated(pydantic.BaseModel):
+    """A model with something that JSON does not know."""
+
+    day: datetime.date
+
+
+class Standard(typing.TypedDict):
+    """A TypedDict of the standard library, which pydantic reads on Python 3.12 and later only."""
+
+    model: Dated
+    at: datetime.datetime
+
+
+def test_models_in_a_typed_dict_of_the_standard_library_come_back_on_every_python(colour: str) -> None:
+    value: Standard = {"model": Dated(day=datetime.date(2030, 1, 2)), "at": datetime.datetime(2030, 1, 2, tzinfo=UTC)}
+
+    assert_same(value, replayed(colour, returning(Standard, value)))
