@@ -18,7 +18,7 @@ from stepserve_core.executor.server import RunningServer, ServerConfig, serving
 from tests.executor.raw_app import RawApp
 from tests.executor.system import System
 
-QUICK = Intervals(heartbeat=0.2, extend=0.05, lease=0.5, ack=0.3, hello=0.3)
+QUICK = Intervals(extend=0.05)
 TIMING = Timing(backoff=(0.02,), first_attempts=3, answer=2.0)
 
 Define = Callable[[Inngest], list[Function[Any]]]

@@ -195,10 +195,10 @@ async def cut(system: Any, connection: Any) -> None:
 
 async def test_code_that_blocks_the_event_loop_does_not_delay_heartbeats(serve: Serve) -> None:
     async def block(ctx: Any) -> str:
-        time.sleep(1.5)
+        time.sleep(2)
         return "still there"
 
-    async with serve(Intervals(heartbeat=0.1, extend=0.1, lease=0.4, ack=0.3)) as system:
+    async with serve(Intervals(heartbeat=0.3, extend=0.3, lease=1.5, ack=1.5)) as system:
         client = system.client_of()
         connection = connect([(client, one(block)(client))], shutdown_signals=[])
         thread = threading.Thread(target=lambda: asyncio.run(connection.start()))

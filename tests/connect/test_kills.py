@@ -50,7 +50,7 @@ async def ended(system: Served, event_id: str) -> tuple[str, Any]:
 
 async def test_a_call_whose_worker_is_killed_is_made_again_by_the_next_one(serve: Serve, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    async with serve(Intervals(lease=0.5, extend=0.1, ack=0.5)) as system:
+    async with serve(Intervals(lease=1.5, extend=0.2, ack=1.5)) as system:
         with worker(system.server.url, notes) as killed:
             while system.executor.workers.choose("app-f") is None:
                 await asyncio.sleep(0.01)

@@ -71,7 +71,7 @@ async def test_a_planned_step_is_named_in_the_call(serve: Serve) -> None:
 
 
 async def test_heartbeats_are_answered_and_silence_ends_the_connection(serve: Serve) -> None:
-    async with serve() as system, raw_worker(system.http) as worker:
+    async with serve(Intervals(heartbeat=0.1)) as system, raw_worker(system.http) as worker:
         await worker.send(Kind.WORKER_HEARTBEAT)
         answer = await worker.receive(Kind.GATEWAY_HEARTBEAT)
         closing = await worker.closing()
@@ -80,7 +80,7 @@ async def test_heartbeats_are_answered_and_silence_ends_the_connection(serve: Se
 
 
 async def test_a_silent_worker_gets_no_calls_until_it_is_heard_again(serve: Serve) -> None:
-    async with serve() as system, raw_worker(system.http) as worker:
+    async with serve(Intervals(heartbeat=0.5)) as system, raw_worker(system.http) as worker:
         while system.executor.workers.choose("app-f") is not None:
             await asyncio.sleep(0.01)
         event_id = await system.send("test/x")
@@ -123,7 +123,7 @@ async def test_a_call_is_made_again_when_its_lease_has_ended(serve: Serve) -> No
 
 
 async def test_a_call_that_is_not_acknowledged_goes_to_another_worker(serve: Serve) -> None:
-    async with serve() as system, raw_worker(system.http) as deaf:
+    async with serve(Intervals(ack=0.2)) as system, raw_worker(system.http) as deaf:
         event_id = await system.send("test/x")
         await deaf.receive(Kind.GATEWAY_EXECUTOR_REQUEST)
         async with raw_worker(system.http, instance_id="other") as other:
@@ -206,6 +206,46 @@ async def test_connected_workers_are_listed(serve: Serve) -> None:
     assert ([], []) == (others, after)
 
 
+WORKERS = """query($filter: ConnectV1WorkerConnectionsFilter!, $first: Int!, $after: String) {
+  workerConnections(first: $first, after: $after, orderBy: [{field: CONNECTED_AT, direction: DESC}], filter: $filter) {
+    totalCount pageInfo { hasNextPage endCursor }
+    edges { node { instanceId appName status functionCount maxWorkerConcurrency app { name } } }
+  }
+}"""
+
+
+async def test_graphql_lists_the_apps_of_workers_page_by_page(serve: Serve) -> None:
+    async def ask(**variables: Any) -> Any:
+        answer = await system.http.post("/v0/gql", json={"query": WORKERS, "variables": {"filter": {}, **variables}})
+        return answer.json()["data"]["workerConnections"]
+
+    async with (
+        serve() as system,
+        raw_worker(system.http, instance_id="one", max_worker_concurrency=7),
+        raw_worker(system.http, function("b-f"), function("b-g"), app="b", instance_id="two"),
+    ):
+        first = await ask(first=1)
+        second = await ask(first=1, after=first["pageInfo"]["endCursor"])
+        some = await ask(
+            first=9, filter={"appIDs": [ids.app_id("b")], "status": ["READY"], "from": "2020-01-01T00:00:00Z"}
+        )
+        none = await ask(first=9, filter={"until": "2020-01-01T00:00:00Z"})
+
+    assert [(2, True), (2, False)] == [
+        (page["totalCount"], page["pageInfo"]["hasNextPage"]) for page in (first, second)
+    ]
+    two, one = first["edges"][0]["node"], second["edges"][0]["node"]
+    assert ("two", "b", "READY", 2, "b") == (
+        two["instanceId"],
+        two["appName"],
+        two["status"],
+        two["functionCount"],
+        two["app"]["name"],
+    )
+    assert ("one", "app", 7) == (one["instanceId"], one["appName"], one["maxWorkerConcurrency"])
+    assert (1, 0) == (some["totalCount"], none["totalCount"])
+
+
 async def test_functions_that_cannot_be_used_are_refused_with_every_problem(serve: Serve) -> None:
     async with serve() as system, stranger(system.http) as (worker, started):
         await worker.send(Kind.WORKER_CONNECT, hello(started, function(retries=-1, concurrency=[{"limit": "x"}])))
@@ -272,7 +312,8 @@ MANY = [AppConfiguration(f"app-{number}", None, b"[]") for number in range(11)]
 async def test_a_connection_that_breaks_the_protocol_is_closed_and_costs_the_others_nothing(
     serve: Serve, misbehave: Any, reason: str
 ) -> None:
-    async with serve() as system, raw_worker(system.http, function("good-f"), app="good") as good:
+    intervals = Intervals(hello=0.2 if misbehave is nothing else 5.0)
+    async with serve(intervals) as system, raw_worker(system.http, function("good-f"), app="good") as good:
         async with stranger(system.http) as (worker, started):
             await misbehave(worker, started)
             closing = await worker.closing()

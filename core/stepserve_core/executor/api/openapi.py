@@ -52,6 +52,7 @@ _RUN_SEARCH: dict[str, _Schema] = {
 
 QUERIES: dict[str, dict[str, _Schema]] = {
     "/fn/remove": {"url": _TEXT},
+    "/v0/connect/envs/{env}/conns": {"app_id": _TEXT},
     "/v1/events": {
         "name": _TEXT,
         "received_after": _MOMENT,

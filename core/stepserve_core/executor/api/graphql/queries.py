@@ -8,6 +8,7 @@ from stepserve_core.executor import ids
 from stepserve_core.executor.api.graphql.costs import COUNT, PAGE, Once
 from stepserve_core.executor.api.graphql.trace import output_of, read_output_id
 from stepserve_core.executor.api.graphql.views import View, Views
+from stepserve_core.executor.api.graphql.workers import list_workers
 from stepserve_core.executor.moments import parse_date
 from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
@@ -145,6 +146,23 @@ class Queries:
         if output is None:
             raise ValueError("no output found")
         return output
+
+    def workerConnections(  # noqa: N802 - as in GraphQL
+        self,
+        _info: object,
+        first: int,
+        orderBy: list[dict[str, str]],  # noqa: N803 - as in GraphQL
+        filter: dict[str, Any],  # noqa: A002 - as in GraphQL
+        after: str | None = None,
+    ) -> View:
+        """Return the workers that are connected now, the newest first: one entry for each of their apps."""
+        del orderBy
+        found = [one for one in list_workers(self._executor.workers) if one.is_wanted(filter)]
+        rest = [one for one in found if after is None or one.cursor < after]
+        limit = min(max(first, 1), _LARGEST_EVENTS_PAGE)
+        edges = [{"node": self._views.worker(one), "cursor": one.cursor} for one in rest[:limit]]
+        last = rest[limit - 1].cursor if len(rest) > limit else None
+        return {"edges": edges, "pageInfo": _page_info(edges, last), "totalCount": len(found)}
 
     async def _run(self, run_id: str) -> RunRow:
         run = await self._executor.read(lambda tables: tables.runs.get(run_id))

@@ -16,6 +16,8 @@ enum FunctionTriggerTypes { CRON EVENT }
 enum RunsOrderByField { QUEUED_AT STARTED_AT ENDED_AT }
 enum RunsOrderByDirection { ASC DESC }
 enum SingletonMode { SKIP CANCEL }
+enum ConnectV1ConnectionStatus { CONNECTED READY DRAINING DISCONNECTING DISCONNECTED }
+enum ConnectV1WorkerConnectionsOrderByField { CONNECTED_AT LAST_HEARTBEAT_AT DISCONNECTED_AT }
 enum ConcurrencyScope { ACCOUNT ENVIRONMENT FUNCTION }
 
 type App {
@@ -77,6 +79,22 @@ type RunTraceTrigger {
   eventName: String IDs: [ULID!]! payloads: [String!]! timestamp: Time! isBatch: Boolean! batchID: ULID cron: String
 }
 
+type ConnectV1WorkerConnection {
+  id: ULID! gatewayId: ULID instanceId: String! workerIp: String! maxWorkerConcurrency: Int! appName: String appID: UUID
+  app: App connectedAt: Time! lastHeartbeatAt: Time disconnectedAt: Time status: ConnectV1ConnectionStatus!
+  sdkLang: String! sdkVersion: String! functionCount: Int! cpuCores: Int! memBytes: Float! os: String!
+}
+type ConnectV1WorkerConnectionEdge { node: ConnectV1WorkerConnection! cursor: String! }
+type ConnectV1WorkerConnectionsConnection {
+  edges: [ConnectV1WorkerConnectionEdge!]! pageInfo: PageInfo! totalCount: Int!
+}
+input ConnectV1WorkerConnectionsFilter {
+  from: Time until: Time status: [ConnectV1ConnectionStatus!] appIDs: [UUID!]
+}
+input ConnectV1WorkerConnectionsOrderBy {
+  field: ConnectV1WorkerConnectionsOrderByField! direction: RunsOrderByDirection!
+}
+
 input EventQuery { eventId: ID! }
 input FunctionQuery { functionSlug: String! }
 input EventsFilter {
@@ -106,6 +124,10 @@ type Query {
   runTrace(runID: String!): RunTraceSpan!
   runTrigger(runID: String!): RunTraceTrigger!
   runTraceSpanOutputByID(outputID: String!): RunTraceSpanOutput!
+  workerConnections(
+    first: Int! = 40 after: String orderBy: [ConnectV1WorkerConnectionsOrderBy!]!
+    filter: ConnectV1WorkerConnectionsFilter!
+  ): ConnectV1WorkerConnectionsConnection!
 }
 type Mutation {
   createApp(input: CreateAppInput!): App!

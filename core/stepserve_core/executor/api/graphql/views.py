@@ -9,6 +9,7 @@ import msgspec
 from stepserve_core.executor import limits
 from stepserve_core.executor.api.graphql.costs import Costs, Once
 from stepserve_core.executor.api.graphql.trace import trace_of
+from stepserve_core.executor.api.graphql.workers import Worker
 from stepserve_core.executor.calls import ENVIRONMENT_ID
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.function_config import FunctionConfig
@@ -81,6 +82,11 @@ class Views:
         """Return an app by its id."""
         found = await self._executor.read(lambda tables: tables.apps.get(app_id))
         return None if found is None else self.app(found)
+
+    def worker(self, worker: Worker) -> View:
+        """Return an app of a connected worker."""
+        self.costs.spend()
+        return {**worker.fields(), "app": lambda _info: self.app_of(worker.app_id)}
 
     def function_of(self, function_id: str) -> View | None:
         """Return a function by its id."""
