@@ -154,3 +154,28 @@ def test_pytest_takes_it_as_a_plugin(tmp_path: pathlib.Path) -> None:
     ran = run("", "-m", "pytest", "-q", "-p", "stepserve.as_inngest", "-p", "no:cacheprovider", str(tmp_path))
 
     assert "1 passed" in ran
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("inngest.experimental.mocked.client", "Inngest"),
+        ("inngest.experimental.mocked.consts", "Status, Timeout"),
+        ("inngest.experimental.mocked.trigger", "trigger"),
+        ("inngest.experimental.realtime.publish", "publish, publish_sync"),
+        ("inngest.experimental.realtime.subscription_tokens", "get_subscription_token"),
+        ("inngest.experimental.remote_state_middleware.in_memory_driver", "InMemoryDriver"),
+        ("inngest.experimental.remote_state_middleware.middleware", "RemoteStateMiddleware"),
+        ("inngest.experimental.remote_state_middleware.s3_driver", "S3Driver"),
+    ],
+)
+def test_modules_inside_of_others_are_found_and_replace_no_function(module: str, names: str) -> None:
+    outer, _, inner = module.rpartition(".")
+    first = names.partition(",")[0]
+    program = f"""{INSTALL}
+from {module} import {names}
+import {module}, {outer} as outer
+print(getattr(outer, {inner!r}, None) is sys.modules[{module!r}], getattr(outer, {first!r}) is {first})
+"""
+
+    assert "False True\n" == run(program.replace("import stepserve\n", "import sys, stepserve\n"))

@@ -16,6 +16,28 @@ _ALIASES = {
 }
 """The modules that are not called alike; all others below `inngest` are those below `stepserve`."""
 
+_INSIDE = {
+    "inngest.experimental.mocked": {
+        "client": "stepserve_core.mocked.client",
+        "consts": "stepserve_core.mocked",
+        "trigger": "stepserve_core.mocked.trigger",
+    },
+    "inngest.experimental.realtime": {
+        "publish": "stepserve.experimental.realtime",
+        "subscription_tokens": "stepserve.experimental.realtime",
+    },
+    "inngest.experimental.remote_state_middleware": {
+        "in_memory_driver": "stepserve_core.remote_state",
+        "middleware": "stepserve_core.remote_state",
+        "s3_driver": "stepserve_core.remote_state",
+    },
+}
+"""Modules into which the official package has cut what is one module here, or is cut elsewhere.
+
+They are there as soon as the one around them is: if they were found later, Python would put them in the place of the
+functions `trigger` and `publish`, which are called like them.
+"""
+
 
 def _counterpart(name: str) -> str | None:
     """Return the module behind an alias; None for what is no alias."""
@@ -58,6 +80,8 @@ class _Loader(Loader):
         """
         try:
             sys.modules[module.__name__] = importlib.import_module(self._counterpart)
+            for name, counterpart in _INSIDE.get(module.__name__, {}).items():
+                sys.modules[f"{module.__name__}.{name}"] = importlib.import_module(counterpart)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{self._counterpart}.".startswith(f"{error.name}."):
                 raise  # a framework that is not installed
