@@ -8,6 +8,7 @@ memos of a long run are larger.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import robyn
@@ -61,7 +62,8 @@ def _view(handler: Handler) -> View:
         if isinstance(body, str):  # whatever is UTF-8 comes decoded
             body = body.encode()
         headers = _Headers(request.headers)
-        incoming = Request(request.method, _url(request, headers), headers, body, request, query_string=_query(request))
+        url = partial(_url, request, headers)
+        incoming = Request(request.method, url, headers, body, request, query_string=_query(request))
         answer = await handler.astream(incoming)
         outgoing = robyn.Headers(answer.headers)
         if isinstance(answer, AsyncStream):

@@ -62,7 +62,7 @@ def _add(target: sanic.Sanic[Any, Any] | sanic.Blueprint, path: str, handler: Ha
 
 def _view(handler: Handler) -> View:
     async def view(request: sanic.Request) -> sanic.HTTPResponse | None:
-        answer = await handler.astream(Request(request.method, request.url, request.headers, request.body, request))
+        answer = await handler.astream(_request_from(request))
         if not isinstance(answer, AsyncStream):
             return sanic.HTTPResponse(answer.body, answer.status, answer.headers)
         response: Any = await request.respond(status=answer.status, headers=answer.headers)
@@ -73,3 +73,8 @@ def _view(handler: Handler) -> View:
         return None
 
     return view
+
+
+def _request_from(request: sanic.Request) -> Request:
+    query = request.query_string
+    return Request(request.method, lambda: request.url, request.headers, request.body, request, query_string=query)
