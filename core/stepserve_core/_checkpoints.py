@@ -19,6 +19,7 @@ from stepserve_core._checkpoint_api import CallReference, CheckpointAPI, Checkpo
 from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._colour import LEAVE
 from stepserve_core._found import Report
+from stepserve_core._in_process import serving
 from stepserve_core._opcodes import Op, Opcode, Timing
 from stepserve_core._protocol import GENERATION_ID, NO_CHECKPOINTS, REQUEST_ID, Call, Request
 from stepserve_core._runtime import Runtime
@@ -196,7 +197,8 @@ def make_checkpoints(
     client: Inngest, function: Function[Any], request: Request, call: Call, target: str | None, runtime: Runtime
 ) -> Checkpoints | None:
     """Return what saves the steps of a call; None where each is an answer (13.1, preconditions)."""
-    settings = function.checkpointing
+    server = serving.get()
+    settings = function.checkpointing if server is None else server.checkpointing
     ctx, header = call.ctx, request.headers.get
     if settings is None or target is not None or ctx.disable_immediate_execution or not (ctx.fn_id and ctx.qi_id):
         return None

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from stepserve_core._checkpointing import Checkpointing
     from stepserve_core._client import Inngest
     from stepserve_core._found import Found
     from stepserve_core._http import HTTPResponse
@@ -32,6 +33,8 @@ class InProcessServer(Protocol):
     runs_in_place: bool
     """Whether sync functions are called in the thread of the event loop, and not in the pool."""
     substitutes: StepSubstitutes | None
+    checkpointing: Checkpointing | None
+    """Whether functions go on after each step, whatever they say themselves; None if each step is an answer."""
 
     def now(self) -> float:
         """Return the moment, in Unix seconds."""

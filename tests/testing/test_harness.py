@@ -13,6 +13,7 @@ import pytest
 
 from stepserve import (
     Batch,
+    Checkpointing,
     Context,
     ContextSync,
     Debounce,
@@ -354,3 +355,30 @@ async def test_middleware_takes_part_and_outputs_are_encrypted_as_in_production(
         assert "Completed" == run.status
         assert "plain" not in str(run.output)
         assert "plain" not in str(run.step("read").output)
+
+
+@pytest.mark.parametrize("batch_steps", [1, 4])
+@pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+async def test_with_checkpointing_functions_go_on_after_each_step(
+    open_: Open, client: Inngest, is_async: bool, batch_steps: int
+) -> None:
+    calls: list[str] = []
+
+    async def order(ctx: Context) -> list[int]:
+        calls.append("call")
+        return [await ctx.step.run(f"step {n}", int, n) for n in range(10)]
+
+    def order_sync(ctx: ContextSync) -> list[int]:
+        calls.append("call")
+        return [ctx.step.run(f"step {n}", int, n) for n in range(10)]
+
+    decorate: Any = client.create_function(fn_id="order", trigger=TriggerEvent(event="shop/ordered"))
+    function = decorate(order if is_async else order_sync)
+    async with open_(function, checkpointing=Checkpointing(batch_steps=batch_steps), timeout=5) as h:
+        h.stub("step 9", ValueError("once"), 9)
+        run = await h.send(ORDERED)
+        await h.skip_time()
+
+        # The failed attempt, its retry, which is an answer by itself, and the rest: not eleven.
+        assert (list(range(10)), 3) == (run.output, len(calls))
+        assert [0.0] * 10 == [step.duration.total_seconds() for step in run.steps]

@@ -47,7 +47,7 @@ def mail(ctx: ContextSync[Order]) -> str:
 
 async def asynchronous() -> None:
     start = datetime.datetime(2030, 1, 1)
-    async with Harness(client, [order, mail], start=start, timeout=1, max_calls=5, network=False) as h:
+    async with Harness(client, [order, mail], start=start, timeout=1, max_calls=5, checkpointing=True) as h:
         assert_type(h, Harness)
         assert_type(await h.send(ordered(Order(1))), Run)
         assert_type(await h.send([ordered(Order(1)), Event(name="a")]), list[Run])

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, overload
 from stepserve.testing.clocks import HarnessClock, HarnessClockSync
 from stepserve.testing.runs import Run
 from stepserve.testing.session import Session
+from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._client import Inngest
 from stepserve_core._event import Event
 from stepserve_core._function import Function
@@ -35,6 +36,8 @@ class _Harness:
         start: where the virtual clock begins; the present if not given. Without a time zone, UTC is meant.
         timeout: seconds of real time without any progress after which a function counts as blocked.
         max_calls: calls of functions after which one `run_until_idle` or `advance` gives up.
+        checkpointing: let functions go on after each step, as `Inngest(checkpointing=…)` does, or as these settings
+            say. By default they are called anew for each step, so that what does not replay is found.
         network: let `step.fetch` and `step.ai.infer` without a stub really send requests.
     """
 
@@ -48,6 +51,7 @@ class _Harness:
         start: datetime.datetime | None = None,
         timeout: float = TIMEOUT,
         max_calls: int = MAX_CALLS,
+        checkpointing: Checkpointing | bool = False,
         network: bool = False,
     ) -> None:
         self._session = Session(
@@ -58,6 +62,7 @@ class _Harness:
             max_calls=max_calls,
             network=network,
             in_place=self._in_place,
+            checkpointing=checkpointing,
         )
 
     def stub(self, step_id: str, *outcomes: object, function: Function[Any] | str | None = None) -> None:

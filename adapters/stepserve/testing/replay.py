@@ -13,6 +13,7 @@ import msgspec
 
 from stepserve.testing.errors import ReplayError
 from stepserve_core._call import ServedCall
+from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._client import Inngest
 from stepserve_core._function import Function
 from stepserve_core._http import HTTPResponse
@@ -150,6 +151,7 @@ class _Nobody:
 
     runs_in_place = True
     substitutes: StepSubstitutes | None = None
+    checkpointing: Checkpointing | None = None
 
     def __init__(self, moment: float) -> None:
         self._moment = moment

@@ -11,6 +11,7 @@ from stepserve.testing.drive import Drive
 from stepserve.testing.logs import LogCapture
 from stepserve.testing.runs import Run
 from stepserve.testing.stubs import Stubs
+from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._client import Inngest
 from stepserve_core._durations import Duration, to_milliseconds
 from stepserve_core._event import Event, decode_event
@@ -40,6 +41,7 @@ class Session:
         max_calls: int,
         network: bool,
         in_place: bool,
+        checkpointing: Checkpointing | bool,
     ) -> None:
         self.client = client
         self.functions = [functions] if isinstance(functions, Function) else list(functions)
@@ -56,6 +58,7 @@ class Session:
         )
         self.executor.local.substitutes = self.stubs
         self.executor.local.runs_in_place = in_place
+        self.executor.local.checkpointing = Checkpointing() if checkpointing is True else checkpointing or None
         self._drive = Drive(self, timeout, max_calls)
         self._is_open = False
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from stepserve_core import _protocol
+from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._http import HTTPResponse
 from stepserve_core._in_process import StepSubstitutes
 from stepserve_core._registration import function_configs
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from stepserve_core._client import Inngest
     from stepserve_core._function import Function
     from stepserve_core.executor.executor import Executor
+
+_CHECKPOINT = "/v1/checkpoint/"
+_DIRECT = ("/e/", _CHECKPOINT)
 
 URL = "http://embedded/api/inngest"
 """What is registered as the app's URL; nobody connects to it."""
@@ -69,6 +73,7 @@ class LocalServer:
 
     runs_in_place = False
     substitutes: StepSubstitutes | None = None
+    checkpointing: Checkpointing | None = None
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -88,7 +93,10 @@ class LocalServer:
         """
         answering = self._answer(method, target, headers, body)
         loop = self._executor.loop.event_loop
-        if loop is None or self._executor.loop.is_in_this_thread():
+        # What only writes to a store in memory is answered in any thread. The function that asks may be keeping the
+        # event loop's own thread busy.
+        is_direct = method == "POST" and self._executor.store.is_in_memory and target.startswith(_DIRECT)
+        if loop is None or is_direct or self._executor.loop.is_in_this_thread():
             return await answering if runtime.is_async else run_sync(answering)
         future = asyncio.run_coroutine_threadsafe(answering, loop)
         return await asyncio.wrap_future(future) if runtime.is_async else future.result()
@@ -99,7 +107,23 @@ class LocalServer:
             ids, error = await self._executor.accept(body, "application/json", seed)
             status = 200 if error is None else 400
             return HTTPResponse(status, msgspec.json.encode({"ids": ids, "status": status, "error": error}))
+        if method == "POST" and target.startswith(_CHECKPOINT) and target.endswith("/async"):
+            return await self._save(unquote(target[len(_CHECKPOINT) : -len("/async")]), body)
         return await self._ask_api(method, target, headers, body)
+
+    async def _save(self, run_id: str, body: bytes) -> HTTPResponse:
+        """Save steps; they come in numbers, and the way through Starlette would cost more than they do."""
+        from stepserve_core.executor.checkpoints import (  # noqa: PLC0415 - it imports the executor
+            CheckpointRefusedError,
+            save_checkpoint,
+        )
+
+        try:
+            await save_checkpoint(self._executor, run_id, body)
+        except CheckpointRefusedError as refusal:
+            error = {"error": str(refusal), "data": refusal.data, "status": refusal.status}
+            return HTTPResponse(refusal.status, msgspec.json.encode(error))
+        return HTTPResponse(200, b"")
 
     async def _ask_api(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> HTTPResponse:
         if self._api is None:

@@ -141,7 +141,9 @@ class EmbeddedTransport:
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the handler's answer."""
-        request = Request(method, url, {**headers, NO_CHECKPOINTS: "true"}, body)
+        request = Request(
+            method, url, dict(headers) if self._saves_steps() else {**headers, NO_CHECKPOINTS: "true"}, body
+        )
         token = serving.set(None if self._server is None else self._server())
         try:
             response = await within(timeout, self._handler.ahandle(request))
@@ -154,6 +156,9 @@ class EmbeddedTransport:
         finally:
             serving.reset(token)
         return Reply(response.status, response.headers, response.body)
+
+    def _saves_steps(self) -> bool:
+        return self._server is not None and self._server().checkpointing is not None
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -42,6 +42,11 @@ class Store:
         """Run a unit and return its result after it was committed. What it raises is raised here."""
         return await self._writer.write(unit)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Say whether nothing of it is kept; then it suspends nobody."""
+        return self._reader is None
+
     def look(self, unit: Unit[T]) -> T:
         """Run a unit that only reads, at once and without an event loop. Only a store in memory can do that."""
         assert isinstance(self._writer, InlineWriter), "the store is a file"
