@@ -13,6 +13,10 @@ from tests.dashboard.site import Site, running_site
 
 sync_api: Any = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect: Any = sync_api.expect
+PATIENCE = 30_000
+"""Milliseconds that anything may take to appear. Machines of CI are busy; what is not there at all fails anyway."""
+
+expect.set_options(timeout=PATIENCE)
 
 BROWSER = Path(os.environ.get("STEPSERVE_CHROMIUM", "/usr/bin/chromium"))
 SWITCHES = [
@@ -86,7 +90,7 @@ class browsing:
         context = self._browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **options
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
         page = context.new_page()
         page.on("console", self._note)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from stepserve_core.executor.api.http import HttpError, access_of, envelope, executor_of, require_key
 from stepserve_core.executor.moments import to_rfc3339
-from stepserve_core.executor.store.overview import Bucket, Failing, Waiter
+from stepserve_core.executor.store.overview import Ended, Failing, Waiter
 from stepserve_core.executor.store.tables import Tables
 
 _INTERVALS = 60
@@ -18,8 +19,7 @@ _LONGEST = 24 * 60
 
 
 class _Figures(NamedTuple):
-    ended: list[Bucket]
-    started: dict[int, int]
+    series: list[tuple[Ended, int]]
     failing: list[Failing]
     active: dict[str, int]
     queue: dict[str, int]
@@ -39,8 +39,7 @@ async def get_overview(request: Request) -> Response:
     def unit(tables: Tables) -> _Figures:
         shown = tables.overview
         return _Figures(
-            shown.ended(since, interval),
-            shown.started(since, interval),
+            [(shown.ended(*between), shown.started(*between)) for between in _intervals(since, interval)],
             shown.failing(since),
             shown.active(),
             shown.queue(),
@@ -72,18 +71,14 @@ async def get_overview(request: Request) -> Response:
     )
 
 
+def _intervals(since: float, interval: float) -> list[tuple[float, float]]:
+    return [(since + number * interval, since + (number + 1) * interval) for number in range(_INTERVALS)]
+
+
 def _series(figures: _Figures, since: float, interval: float) -> list[dict[str, Any]]:
-    ended = {(bucket.number, bucket.status): bucket.runs for bucket in figures.ended}
     return [
-        {
-            "at": to_rfc3339(since + number * interval),
-            "queued": figures.started.get(number, 0),
-            "completed": ended.get((number, "Completed"), 0),
-            "failed": ended.get((number, "Failed"), 0),
-            "cancelled": ended.get((number, "Cancelled"), 0),
-            "skipped": ended.get((number, "Skipped"), 0),
-        }
-        for number in range(_INTERVALS)
+        {"at": to_rfc3339(since + number * interval), "queued": started, **msgspec.structs.asdict(ended)}
+        for number, (ended, started) in enumerate(figures.series)
     ]
 
 
