@@ -166,6 +166,29 @@ async def test_ready_items_go_in_order_of_priority_and_waiting_ones_not_at_all(t
     assert 11.0 == tables.queue.next_due()
 
 
+async def test_after_a_restart_as_many_go_on_as_slots_are_free_again_and_one_for_each_key(tables: Tables) -> None:
+    for name, key in [
+        ("a", "two"),
+        ("b", "two"),
+        ("c", "two"),
+        ("d", "two"),
+        ("e", "two"),
+        ("f", "none"),
+        ("g", "none"),
+    ]:
+        tables.queue.add(QueueItem(f"{name}:start", "start", name, "f", 5.0, 5.0), now=10.0)
+        if name in "ab":
+            (item,) = tables.queue.claim(1, 40.0)
+            tables.slots.take(item.id, [key])
+        else:
+            tables.slots.block(f"{name}:start", key)
+    tables.slots.take("x:run", ["whole"])
+    tables.slots.clear()
+
+    assert ["c", "d", "f"] == sorted(item.run_id for item in tables.queue.claim(10, 40.0))
+    assert (0, 1) == (tables.slots.held("two"), tables.slots.held("whole"))
+
+
 async def test_an_idempotency_key_is_free_again_after_its_window(tables: Tables) -> None:
     assert tables.runs.reserve("key", "first", now=0.0, expires_at=100.0)
     assert not tables.runs.reserve("key", "second", now=99.0, expires_at=199.0)

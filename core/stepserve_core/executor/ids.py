@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import collections
 import functools
 import hashlib
+import itertools
 import os
 import uuid
+from collections.abc import Iterator
 
 from ulid import ULID
 
@@ -19,27 +20,27 @@ _LATEST_MILLISECOND = 2**48 - 1
 
 
 def new_id(now: float) -> str:
-    """Return a fresh ULID for the moment `now`."""
-    # Every call and every event has one, and this takes a third of the library's time. 80 bits are just 16 digits.
-    entropy = base64.b32encode(_draw_entropy()).translate(_CROCKFORD)
+    """Return a fresh ULID for the moment `now`. Those of one moment grow in the order in which they are made."""
+    # Every call and every event has one, and this takes a tenth of the library's time. 80 bits are just 16 digits.
+    entropy = base64.b32encode(next(_entropy).to_bytes(_ENTROPY_BYTES, "big")).translate(_CROCKFORD)
     return f"{_digits_of(int(now * 1000))}{entropy.decode()}"
 
 
-_drawn: collections.deque[bytes] = collections.deque()
+def _count_entropy() -> Iterator[int]:
+    """Count from a random number on, with half of the range ahead. Safe to share between threads."""
+    return itertools.count(int.from_bytes(os.urandom(_ENTROPY_BYTES), "big") >> 1)
+
+
+_entropy = _count_entropy()
+
+
+def _count_anew() -> None:
+    global _entropy  # noqa: PLW0603 - one count for each process: a fork must not make the ids of its parent
+    _entropy = _count_entropy()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drawn.clear)  # a child must not make the ids of its parent
-
-
-def _draw_entropy() -> bytes:
-    """Return random bytes. The system is asked for many at once: each time it is, another thread may take our turn."""
-    try:
-        return _drawn.pop()
-    except IndexError:
-        many = os.urandom(256 * _ENTROPY_BYTES)
-        _drawn.extend(
-            many[start : start + _ENTROPY_BYTES] for start in range(_ENTROPY_BYTES, len(many), _ENTROPY_BYTES)
-        )
-        return many[:_ENTROPY_BYTES]
+    os.register_at_fork(after_in_child=_count_anew)
 
 
 @functools.lru_cache(maxsize=16)

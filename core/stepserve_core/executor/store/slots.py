@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 ALL = -1
 
@@ -47,9 +48,24 @@ class Slots:
         self._execute("UPDATE queue SET state = 1, blocked_on = NULL WHERE blocked_on IS NOT NULL")
 
     def clear(self) -> None:
-        """Free what calls hold: nobody who made one is alive. Slots of whole runs stay with their runs."""
-        self._execute("DELETE FROM slots WHERE item NOT LIKE '%:run'")
-        self.unblock_all()
+        """Free what calls hold: nobody who made one is alive. Slots of whole runs stay with their runs.
+
+        As many items go on as slots are free again, and at least one for each key: to look at all of a long backlog,
+        only to park it again, would keep everything else waiting.
+        """
+        freed = Counter(
+            key for (key,) in self._execute("DELETE FROM slots WHERE item NOT LIKE '%:run' RETURNING key").fetchall()
+        )
+        key = self._next_waited_for("")
+        while key is not None:
+            self.unblock(key, max(freed[key], 1))
+            key = self._next_waited_for(key)
+
+    def _next_waited_for(self, key: str) -> str | None:
+        row = self._execute(
+            "SELECT blocked_on FROM queue WHERE blocked_on > ? ORDER BY blocked_on LIMIT 1", (key,)
+        ).fetchone()
+        return None if row is None else row[0]
 
     def release(self, item_id: str) -> None:
         """Free what an item holds and let one waiting item per key go on."""
