@@ -20,6 +20,7 @@ from stepserve_core.connect.messages import (
     ExtendLeaseAck,
     Kind,
     ReplyAck,
+    Status,
     SyncError,
     SystemAttributes,
     WorkerReply,
@@ -68,6 +69,19 @@ async def test_a_planned_step_is_named_in_the_call(serve: Serve) -> None:
         planned = await worker.take()
 
     assert "a" * 40 == planned.step_id
+
+
+async def test_a_result_that_forbids_another_attempt_is_an_error(serve: Serve) -> None:
+    """The official TypeScript SDK says DONE of errors that are not retriable."""
+    error = {"name": "NonRetriableError", "message": "no"}
+    async with serve() as system, raw_worker(system.http) as worker:
+        event_id = await system.send("test/x")
+        call = await worker.take()
+        fields: dict[str, Any] = {"status": Status.DONE, "no_retry": True, "sdk_version": "raw"}
+        await worker.send(Kind.WORKER_REPLY, WorkerReply(call.request_id, body=json.dumps(error).encode(), **fields))
+        await worker.receive(Kind.WORKER_REPLY_ACK)
+
+        assert ("Failed", error) == await ended(system, event_id)
 
 
 async def test_heartbeats_are_answered_and_silence_ends_the_connection(serve: Serve) -> None:
