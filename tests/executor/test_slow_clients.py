@@ -23,6 +23,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[RunningServe
     """A server whose patience with requests is short."""
     monkeypatch.setattr(http_protocol, "HEADERS_TIMEOUT", 0.2)
     monkeypatch.setattr(http_protocol, "BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_protocol, "LINGER", 0.1)
     async with serving(ServerConfig(port=0)) as running:
         yield running
 
@@ -42,8 +43,6 @@ async def talk(server: RunningServer, *pieces: bytes, dribble: bytes = b"") -> b
     dripping = asyncio.ensure_future(drip())
     try:
         return await asyncio.wait_for(reader.read(), 30)
-    except ConnectionResetError:
-        return b""
     finally:
         dripping.cancel()
         writer.close()
@@ -78,6 +77,7 @@ async def test_a_body_that_nobody_reads_does_not_hold_the_connection(server: Run
     answer = await talk(server, b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", dribble=b" ")
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert 1 == answer.count(b"HTTP/1.1")
 
 
 async def test_a_second_request_has_the_same_time_as_the_first(server: RunningServer) -> None:
@@ -94,7 +94,7 @@ async def test_headers_without_end_are_cut_off_by_size_too(
     monkeypatch.setattr(http_protocol, "HEADERS_TIMEOUT", NEVER)
     answer = await talk(server, POST, *[b"x-a: " + b"b" * 1000 + b"\r\n"] * 70)
 
-    assert b"" == answer or answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert await still_answers(server)
 
 

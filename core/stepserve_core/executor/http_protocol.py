@@ -20,6 +20,9 @@ BODY_TIMEOUT = 60.0
 STREAM_TIMEOUT = 15 * 60.0
 """Seconds for a body of the type text/stream: it comes as it is made (executor.md 10.4)."""
 
+LINGER = 1.0
+"""Seconds that a refused connection stays open for reading, so that the answer arrives."""
+
 MOST_HEADER_BYTES = 64 * 1024
 MOST_CONNECTIONS = 1000
 
@@ -41,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _in_headers = True
     _header_bytes = 0
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
         """Begin a connection, or refuse it where there are too many."""
@@ -52,6 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""
+        if self._refused:
+            return
         if self._in_headers:
             self._header_bytes += len(data)
             if self._timer is None:
@@ -95,9 +101,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: bytes, message: bytes) -> None:
         """Close the connection, with an answer where none has begun."""
         self._limit(None)
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refused:
             return
-        if self.cycle is None or self.cycle.response_complete or not (self._in_headers or self.cycle.response_started):
+        self._refused = True
+        if self._may_answer():
             head = b"HTTP/1.1 %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
             self.transport.write(head % (status, len(message), message))
-        self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        # Who still sends would lose the answer if the connection was closed at once.
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER, self.transport.close)
+
+    def _may_answer(self) -> bool:
+        if self.cycle is None:
+            return True
+        return self.cycle.response_complete if self._in_headers else not self.cycle.response_started
