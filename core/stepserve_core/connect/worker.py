@@ -75,9 +75,9 @@ class Worker:
             while not self._closing.is_set():
                 former, session = self.session, await self._connect()
                 self.session = session or self.session
-                if former is not None and session is not None:
-                    await former.close()
-                if session is not None:
+                if session is not None and former is not None:  # the old one may take its time
+                    await asyncio.gather(self._stay(session), former.close())
+                elif session is not None:
                     await self._stay(session)
             await self._leave()
         finally:
