@@ -24,7 +24,7 @@ import uvicorn
 
 import stepserve.asgi
 from stepserve import Checkpointing, Context, ContextSync, Event, Inngest, TriggerEvent
-from stepserve_core.executor.server import QuietServer
+from stepserve_core.executor.listening import QuietServer
 
 STEPS = 999
 SETTINGS: dict[str, bool | Checkpointing] = {

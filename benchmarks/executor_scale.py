@@ -21,11 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import executor as bench  # the module beside this one: the same raw app and the same work
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import executor as bench  # the same raw app and the same work
 from stepserve_core._opcodes import hash_step_id
 from stepserve_core.executor import Executor, Store, ids
 from stepserve_core.executor.decisions import EndRun, StepRef
@@ -92,12 +94,17 @@ async def fill(path: str, ended: int, open_: int) -> float:
     await executor.register(bench.registration("http://embedded/api/inngest"))
     for first in range(0, ended, _PIECE):
         piece = range(first, min(first + _PIECE, ended))
-        await store.write(lambda t, piece=piece: [add_ended(t, n, now - SPAN * (1 - n / ended)) for n in piece])
+        await store.write(partial(_add_all, add_ended, [(n, now - SPAN * (1 - n / ended)) for n in piece]))
     for first in range(0, open_, _PIECE):
         piece = range(first, min(first + _PIECE, open_))
-        await store.write(lambda t, piece=piece: [add_open(t, n, now) for n in piece])
+        await store.write(partial(_add_all, add_open, [(n, now) for n in piece]))
     store.close()
     return time.perf_counter() - started
+
+
+def _add_all(add: Callable[[Any, int, float], None], rows: list[tuple[int, float]], tables: Any) -> None:
+    for number, moment in rows:
+        add(tables, number, moment)
 
 
 async def leave_work(path: str) -> None:
