@@ -183,8 +183,9 @@ def test_guesses_from_everywhere_are_bounded_too() -> None:
 
 
 def test_a_short_token_is_refused() -> None:
+    settings: dict[str, Any] = {**PRODUCTION, "dashboard_token": "short"}
     with pytest.raises(ConfigurationError, match="--dashboard-token must have at least 16 characters"):
-        ServerConfig(**{**PRODUCTION, "dashboard_token": "short"}).check()
+        ServerConfig(**settings).check()
 
 
 @pytest.mark.parametrize(
@@ -249,3 +250,18 @@ async def test_a_server_with_keys_answers_under_every_name(start: StartSystem) -
 
     assert 200 == answer.status_code
     assert COOKIE not in answer.cookies
+
+
+async def test_sockets_of_foreign_pages_are_refused_too(start: StartSystem) -> None:
+    async with start() as system:
+        headers = {
+            "origin": "https://evil.example",
+            "connection": "Upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-version": "13",
+            "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        token = (await system.http.post("/v1/realtime/token", json=[{"channel": "a", "name": "b"}])).json()["jwt"]
+        foreign = await system.http.get("/v1/realtime/connect", params={"token": token}, headers=headers)
+
+    assert 403 == foreign.status_code
