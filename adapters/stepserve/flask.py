@@ -5,18 +5,32 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import flask
 from typing_extensions import Unpack
+from werkzeug.exceptions import HTTPException
 
 from stepserve._route_name import route_name
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, Stream, resolve_path
+from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain
+from stepserve_core.handler import (
+    DEFAULT_PATH,
+    METHODS,
+    Handler,
+    MountOptions,
+    Request,
+    ServeOptions,
+    Stream,
+    resolve_path,
+)
 
 FRAMEWORK = "flask"
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 def serve(
@@ -42,6 +56,41 @@ def blueprint(
     made = flask.Blueprint(route_name(client), __name__)
     made.add_url_rule(path, "serve", _view(handler), methods=METHODS)
     return made
+
+
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[View], View]:
+    """Make a view durable: it gets its steps as the argument `step`. For the options see `Endpoint`.
+
+    `@app.post("/checkout")` stands above `@endpoint(client)`.
+    """
+
+    def decorate(view: View) -> View:
+        made = Endpoint(client, view, **options)
+
+        @functools.wraps(view)
+        def durable(*args: Any, **kwargs: Any) -> Any:
+            request = flask.request
+            asked = Request(request.method, request.url, request.headers, request.get_data(), request)
+            exchange = Exchange(asked, lambda step: view(*args, step=step, **kwargs), _read, _read_error)
+            plain = made.handle(exchange)
+            return exchange.returned if plain is None else flask.Response(plain.body, plain.status, plain.headers)
+
+        return cast("View", durable)
+
+    return decorate
+
+
+def _read(returned: Any) -> Plain:
+    response = flask.make_response(returned)
+    if response.is_streamed:
+        raise EndpointUnsupportedError("a durable endpoint cannot answer with a stream")
+    return Plain(response.status_code, dict(response.headers), response.get_data())
+
+
+def _read_error(error: Exception) -> Plain | None:
+    if not isinstance(error, HTTPException):
+        return None
+    return _read(error.get_response())
 
 
 def _view(handler: Handler) -> Callable[[], flask.Response]:

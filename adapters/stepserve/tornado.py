@@ -6,9 +6,10 @@ Async functions run on the IOLoop, sync functions in threads beside it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import tornado.iostream
 import tornado.routing
@@ -16,6 +17,8 @@ import tornado.web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
+from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain
+from stepserve_core.errors import ConfigurationError
 from stepserve_core.handler import (
     BODY_LIMIT,
     DEFAULT_PATH,
@@ -28,6 +31,8 @@ from stepserve_core.handler import (
 )
 
 FRAMEWORK = "tornado"
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def serve(
@@ -53,6 +58,58 @@ def rules(
     `tornado.web.Application([*rules(client, functions), (r"/", Index)])`
     """
     return [_rule(path, Handler(client, functions, framework=FRAMEWORK, **options), client)]
+
+
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[Method], Method]:
+    """Make an `async def` method of a request handler durable: it gets its steps as the argument `step`.
+
+    What it writes is the answer. XSRF cookies must not be checked: the server, which makes the request again, has none.
+    For the options see `Endpoint`.
+
+    Raises:
+        ConfigurationError: the method is not `async def`; it would block the IOLoop.
+    """
+
+    def decorate(method: Method) -> Method:
+        made = Endpoint(client, method, **options)
+        if not made.is_async:
+            raise ConfigurationError(f"{made.name}: durable methods of Tornado's handlers are async def")
+
+        @functools.wraps(method)
+        async def durable(self: tornado.web.RequestHandler, *args: Any, **kwargs: Any) -> None:
+            incoming = self.request
+            asked = Request(incoming.method or "", incoming.full_url(), incoming.headers, incoming.body, incoming)
+            exchange = Exchange(
+                asked,
+                lambda step: method(self, *args, step=step, **kwargs),
+                lambda _: _written(self),
+                _read_error,
+            )
+            plain = await made.ahandle(exchange)
+            if plain is not None:
+                self.clear()
+                self.set_status(plain.status)
+                for name, value in plain.headers.items():
+                    self.set_header(name, value)
+                if plain.body:
+                    self.write(plain.body)
+
+        return cast("Method", durable)
+
+    return decorate
+
+
+def _written(handler: tornado.web.RequestHandler) -> Plain:
+    if handler._headers_written or handler._finished:
+        raise EndpointUnsupportedError("a durable endpoint must not flush or finish its answer itself")
+    headers = {name: value for name, value in handler._headers.get_all() if name != "Date"}
+    return Plain(handler.get_status(), headers, b"".join(handler._write_buffer))
+
+
+def _read_error(error: Exception) -> Plain | None:
+    if not isinstance(error, tornado.web.HTTPError):
+        return None
+    return Plain(error.status_code, {}, (error.reason or "").encode())
 
 
 def _rule(path: str, handler: Handler, client: Inngest) -> tornado.routing.URLSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepserve_core import _failure, _protocol
 from stepserve_core._answer import Answer, Outcome, Renderer
-from stepserve_core._checkpoints import make_checkpoints, without_unsaved
+from stepserve_core._checkpoints import Checkpoints, make_checkpoints, without_unsaved
 from stepserve_core._context import Context, ContextSync
 from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
@@ -58,6 +58,7 @@ class ServedCall:
         target: str | None,
         runtime: Runtime,
         keep_outcome: bool = False,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._client = client
         self._function = function
@@ -74,7 +75,7 @@ class ServedCall:
         self._timing: list[str] = []
         last = self._is_last_attempt()
         self._outgoing = Outgoing(client, function, self._companion, self._timing, last_attempt=last)
-        self._checkpoints = make_checkpoints(client, function, request, call, target, runtime)
+        self._checkpoints = checkpoints or make_checkpoints(client, function, request, call, target, runtime)
         self.returned: object = UNSET
         """What the function returned, before anything was made of it."""
         self.outcome = Outcome()

@@ -64,12 +64,13 @@ class CheckpointAPI:
         """Say whether it is worth trying."""
         return time.monotonic() >= self._paused_until
 
-    async def save(self, runtime: Runtime, call: CallReference, steps: Sequence[Op]) -> None:
+    async def save(self, runtime: Runtime, call: CallReference | None, steps: Sequence[Op]) -> None:
         """Save steps of a call. Saving one again changes nothing, so that attempts may be repeated.
 
         Raises:
             CheckpointFailedError: they were not saved, as far as is known.
         """
+        assert call is not None
         fields = {**msgspec.structs.asdict(call), "steps": steps, "ts": int(time.time() * 1000)}
         path = f"/v1/checkpoint/{quote(call.run_id, safe='')}/async"
         await self.post(runtime, path, encode_wire(fields))

@@ -55,7 +55,7 @@ class Checkpoints:
     """
 
     def __init__(
-        self, api: CheckpointAPI, call: CallReference, settings: Checkpointing, runtime: Runtime, *, attempt: int
+        self, api: CheckpointAPI, call: CallReference | None, settings: Checkpointing, runtime: Runtime, *, attempt: int
     ) -> None:
         self._api = api
         self._call = call

@@ -10,6 +10,7 @@ Middleware that looks at `request.body` first brings that limit back.
 
 from stepserve.django.commits import send_on_commit
 from stepserve.django.configuration import get_client
+from stepserve.django.endpoints import endpoint
 from stepserve.django.patterns import FRAMEWORK, serve, urls
 
-__all__ = ["FRAMEWORK", "get_client", "send_on_commit", "serve", "urls"]
+__all__ = ["FRAMEWORK", "endpoint", "get_client", "send_on_commit", "serve", "urls"]

@@ -35,6 +35,7 @@
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
     ├── DeterminismError               a function that does not replay, under STEPSERVE_STRICT=1; never retried
+    ├── EndpointUnsupportedError       a durable endpoint answered with a stream, or too much; never retried
     ├── StaleDispatchError             the server has given up the call that is under way; nobody hears this answer
     ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
@@ -68,6 +69,7 @@ from stepserve_core.errors.runs import (
     AsyncUnsupportedError,
     DecryptionError,
     DeterminismError,
+    EndpointUnsupportedError,
     EventInvalidError,
     MemoMismatchError,
     NonRetriableError,
@@ -106,6 +108,7 @@ __all__ = [
     "DecryptionError",
     "DependencyMissingError",
     "DeterminismError",
+    "EndpointUnsupportedError",
     "Error",
     "EventInvalidError",
     "EventKeyUnspecifiedError",

@@ -60,6 +60,12 @@ class DeterminismError(Error):
     is_retriable = False
 
 
+class EndpointUnsupportedError(Error):
+    """A durable endpoint answered with what cannot be kept: a stream, or too much (protocol.md 13.3)."""
+
+    is_retriable = False
+
+
 class StaleDispatchError(Error):
     """The server has given up the call that is under way, and called again; this one stops (protocol.md 13.1)."""
 

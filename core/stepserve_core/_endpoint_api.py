@@ -1,0 +1,86 @@
+"""Runs that an app begins itself: how the server learns of them (protocol.md 13.2)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+import msgspec
+
+from stepserve_core._checkpoint_api import CallReference, CheckpointAPI
+from stepserve_core._opcodes import Op
+from stepserve_core._runtime import Runtime
+from stepserve_core._serialize import encode_wire
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class _Opened(msgspec.Struct):
+    fn_id: str
+    app_id: str
+    token: str = ""
+
+
+class _Reply(msgspec.Struct):
+    data: _Opened
+
+
+class EndpointAPI(CheckpointAPI):
+    """Saves the steps of one run; the first ones begin it.
+
+    Args:
+        request: the data of the run's event.
+        retries: how often a failed step is tried again.
+    """
+
+    def __init__(self, client: Inngest, run_id: str, request: dict[str, str], retries: int) -> None:
+        super().__init__(client)
+        self.run_id = run_id
+        self._request = request
+        self._retries = retries
+        self._opened: _Opened | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the server knows the run."""
+        return self._opened is not None
+
+    @property
+    def token(self) -> str:
+        """What lets a client fetch the result."""
+        return "" if self._opened is None else self._opened.token
+
+    @property
+    def result_url(self) -> str:
+        """Where a client finds the result."""
+        path = f"/v1/http/runs/{self.run_id}/output?token={quote(self.token, safe='')}"
+        return urljoin(self._client.api_origin, path)
+
+    async def save(self, runtime: Runtime, call: CallReference | None, steps: Sequence[Op]) -> None:
+        """Save steps of the run, and begin it if need be.
+
+        Raises:
+            CheckpointFailedError: they were not saved, as far as is known.
+        """
+        del call
+        fields: dict[str, Any] = {"run_id": self.run_id, "steps": steps, "ts": int(time.time() * 1000)}
+        if self._opened is not None:
+            fields.update(fn_id=self._opened.fn_id, app_id=self._opened.app_id)
+            await self.post(runtime, f"/v1/checkpoint/{self.run_id}/steps", encode_wire(fields))
+            return
+        fields["event"] = {"name": "inngest/http.request", "data": self._request}
+        fields.update(request_version=2, retries=self._retries)
+        reply = await self.post(runtime, "/v1/checkpoint", encode_wire(fields))
+        self._opened = msgspec.json.decode(reply, type=_Reply).data
+
+
+def new_run_id() -> str:
+    """Return a fresh ULID."""
+    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
