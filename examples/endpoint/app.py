@@ -1,10 +1,12 @@
 """A durable endpoint: an order is charged once, whatever happens to the process in between.
 
-Start a server (`stepserve dev --no-discovery`), then `INNGEST_DEV=1 flask --app app run --port 5000`, and
+Start a server with `stepserve dev`, then this with `INNGEST_DEV=1 python app.py`, and ask it with
 `curl -L -X POST localhost:5000/checkout/A-1`.
 """
 
 from __future__ import annotations
+
+import os
 
 import flask
 
@@ -28,3 +30,7 @@ def checkout(order_id: str, step: StepSync) -> dict[str, str]:
     step.sleep("cool-off", 100)
     parcel = step.run("pack", lambda: f"packed {order_id}")
     return {"receipt": receipt, "parcel": parcel}
+
+
+if __name__ == "__main__":
+    app.run(port=int(os.environ.get("PORT", "5000")))
