@@ -12,7 +12,6 @@ import django
 import django.http
 import django.urls
 import fastapi
-import fastapi.responses
 import flask
 import tornado.httpserver
 import tornado.web

@@ -54,7 +54,8 @@ class Running:
 @asynccontextmanager
 async def running(app: tuple[str, str], **settings: Any) -> AsyncGenerator[Running, None]:
     shop = Shop()
-    config = ServerConfig(**{"port": 0, "poll": False, "retry_interval": 0.0, **settings})
+    defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
+    config = ServerConfig(**{**defaults, **settings})
     async with serving(config) as server:
         client = Inngest(
             app_id="shop",

@@ -69,7 +69,7 @@ def website(answer: object) -> str:
 
         do_POST = do_GET
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
             """Say nothing: what a page prints is compared."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)

@@ -87,7 +87,8 @@ Begin = Callable[..., Any]
 async def begun(*answers: Any, **settings: Any) -> AsyncGenerator[Begun, None]:
     clock = VirtualClock(time.time())
     site = Site(*answers)
-    config = ServerConfig(**{"port": 0, "poll": False, "retry_interval": 0.0, **settings})
+    defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
+    config = ServerConfig(**{**defaults, **settings})
     headers = {"authorization": f"Bearer {KEY}"} if config.signing_key else {}
     async with (
         served(site) as origin,
