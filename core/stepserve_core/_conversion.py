@@ -19,9 +19,10 @@ import typing_extensions
 from stepserve_core._annotations import union_of, warn_once
 from stepserve_core._converter import Converter, MisfitError
 from stepserve_core._pydantic import pydantic_converter
+from stepserve_core._rebuilt_record import RebuiltRecord, fields_of, rebuilt_record
 from stepserve_core._serialize import encode_output, to_json_hook
 from stepserve_core._shapes import name_of_type
-from stepserve_core._survey import Survey, is_pydantic, is_union, stand_in_for
+from stepserve_core._survey import Survey, has_fields, is_pydantic, is_union, stand_in_for
 from stepserve_core.errors import OutputUnserializableError
 
 
@@ -106,8 +107,9 @@ class _MsgspecConverter:
         try:
             return msgspec.convert(memo, self._prepared, dec_hook=_build, str_keys=True)
         except msgspec.ValidationError as error:
-            problem, _, path = str(error).partition(" - at `$")
-            raise MisfitError(path.removesuffix("`").removeprefix("."), problem) from None
+            problem, *paths = str(error).split(" - at `$")  # a path for each rebuilt record, the innermost first
+            path = "".join(path.removesuffix("`") for path in reversed(paths))
+            raise MisfitError(path.removeprefix("."), problem) from None
 
 
 class _FloatConverter(_MsgspecConverter):
@@ -125,6 +127,8 @@ def _build(typ: Any, obj: Any) -> Any:
     """Build what msgspec leaves to us: alternatives, pydantic models, subclasses of text and numbers."""
     if isinstance(typ, _Alternatives):
         return typ.choose(obj)
+    if isinstance(typ, RebuiltRecord):
+        return typ.build(obj, _build)
     if is_pydantic(typ):
         converter = converter_for(typ)
         try:
@@ -217,6 +221,8 @@ def _prepare(typ: Any) -> Any:
     elif args and origin not in (typing_extensions.Literal, typing_extensions.Annotated):
         prepared = tuple(_prepare(arg) for arg in args)
         typ = typ if prepared == args else origin[prepared]
+    if has_fields(origin or typ) and not _is_accepted(typ):
+        typ = rebuilt_record(typ, _prepare)
     return typ
 
 
@@ -237,7 +243,8 @@ def _is_accepted(typ: Any) -> bool:
 
 
 def _holds_alternatives(typ: Any) -> bool:
-    return isinstance(typ, _Alternatives) or any(map(_holds_alternatives, typing_extensions.get_args(typ)))
+    inside = typing_extensions.get_args(typ)
+    return isinstance(typ, (_Alternatives, RebuiltRecord)) or any(map(_holds_alternatives, inside))
 
 
 def _changed_type(one: Any, other: Any) -> tuple[str, str] | None:
@@ -249,4 +256,6 @@ def _changed_type(one: Any, other: Any) -> tuple[str, str] | None:
         pairs = zip(one, other, strict=True)
     elif isinstance(one, dict):
         pairs = [(value, other.get(key)) for key, value in one.items()]
+    elif has_fields(type(one)):
+        pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields_of(type(one))]
     return next((changed for pair in pairs if (changed := _changed_type(*pair))), None)

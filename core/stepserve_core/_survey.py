@@ -62,6 +62,20 @@ def stand_in_for(variable: Any) -> Any:
     return Any if variable.__bound__ is None else variable.__bound__
 
 
+def has_fields(cls: object) -> bool:
+    """Say whether `cls` is a record or a TypedDict, and not one that pydantic builds."""
+    return (is_record(cls) or typing_extensions.is_typeddict(cls)) and not is_pydantic(cls)
+
+
+def unqualified(hint: Any) -> tuple[Any, set[Any]]:
+    """Return the type of a TypedDict's field, and what stands around it, such as `NotRequired`."""
+    qualifiers: set[Any] = set()
+    while (origin := typing_extensions.get_origin(hint)) in _QUALIFIERS:
+        qualifiers.add(origin)
+        (hint,) = typing_extensions.get_args(hint)
+    return hint, qualifiers
+
+
 class Survey:
     """What the types inside an annotation need.
 

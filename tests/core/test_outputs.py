@@ -161,6 +161,59 @@ class Colour(enum.Enum):
     NONE = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Paint:
+    """A dataclass with an Enum of text and integers, and a field that its constructor does not take."""
+
+    colour: Colour
+    coats: int = 1
+    undercoat: Colour = dataclasses.field(init=False, default=Colour.RED)
+
+
+@attrs.frozen
+class Wall:
+    """An attrs class with such Enums at several depths."""
+
+    first: Paint
+    others: dict[str, list[Colour]] = attrs.field(factory=dict)
+
+
+class Tin(msgspec.Struct, rename="camel", tag=True):
+    """A Struct with one, whose JSON has other names."""
+
+    main_colour: Colour
+
+
+class Swatch(NamedTuple):
+    """A NamedTuple with one."""
+
+    colour: Colour
+    name: str = ""
+
+
+class Palette(typing_extensions.TypedDict):
+    """A TypedDict with some."""
+
+    main: Colour
+    other: typing_extensions.NotRequired[Tin]
+
+
+@dataclasses.dataclass
+class Layer(Generic[T]):
+    """A generic class with one, which may contain itself."""
+
+    colour: Colour
+    value: T
+    below: Layer[int] | int | None = None
+
+
+@dataclasses.dataclass
+class Keyed:
+    """A dataclass with alternatives that JSON has as text."""
+
+    key: str | uuid.UUID
+
+
 class Size(enum.Enum):
     """An Enum whose values are all text."""
 
@@ -205,6 +258,15 @@ TYPED: list[tuple[Any, Any]] = [
     (Plain, {"count": 1, "names": ["a"]}),
     (Place, Place(1.5, datetime.time(12, 30))),
     (Colour, Colour.RED),
+    (Paint, Paint(Colour.NONE, 2)),
+    (Wall, Wall(Paint(Colour.RED), {"a": [Colour.NONE]})),
+    (list[Tin | None], [Tin(Colour.NONE), None]),
+    (Paint | Tin, Tin(Colour.RED)),
+    (Swatch, Swatch(Colour.NONE, "none")),
+    (Palette, {"main": Colour.RED}),
+    (Palette, {"main": Colour.RED, "other": Tin(Colour.NONE)}),
+    (Layer[Decimal], Layer(Colour.RED, Decimal(1), Layer(Colour.NONE, 3, 4))),
+    (Keyed, Keyed(uuid.UUID(int=3))),
     (Size, Size.SMALL),
     (dict[Size, int], {Size.SMALL: 1}),
     (Literal[Colour.RED], Colour.RED),
@@ -599,6 +661,12 @@ FITS = {"id": str(RECEIPT.id), "amount": "1.10", "note": None}
             ["Order at orderId:", "and 1 more", "{order_id: int"],
         ),
         (returning(Small | Large, Small(1)), "x", ["Small | Large at the top", "The memo is str"]),
+        (
+            returning(Wall, None),
+            {"first": {"colour": "blue"}},
+            ["Wall at first.colour:", "one of the values of `Colour`"],
+        ),
+        (returning(list[Paint], []), [{"coats": 1}], ["at [0]:", "missing required field `colour`"]),
     ],
 )
 def test_a_memo_that_does_not_fit_its_type_any_more_is_a_clear_error_that_is_retried(
@@ -641,6 +709,7 @@ def test_what_a_sloppy_annotation_says_of_json_is_not_held_against_the_value(col
     [
         (str | uuid.UUID, str(uuid.UUID(int=1)), "a str that would come back from JSON as UUID"),
         (list[str | Decimal], ["1.5"], "str | Decimal"),
+        (list[Keyed], [Keyed(str(uuid.UUID(int=1)))], "a str that would come back from JSON as UUID"),
     ],
 )
 def test_alternatives_that_json_cannot_tell_apart_are_refused_before_anything_is_remembered(
