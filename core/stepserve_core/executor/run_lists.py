@@ -27,14 +27,14 @@ async def list_runs(read: Read, wanted: RunFilter, search: RunSearch, after: Pos
     """Return a page of at most `limit` runs."""
     if not search and wanted.is_ranged:
         found = await read(lambda tables: tables.run_pages.page(wanted, after, limit + 1))
-        return _cut(found, limit)
+        return cut_page(found, limit)
     kept: list[Found] = []
     for _ in range(MOST_SCANNED // _AT_ONCE):
         start = after
         scanned = await read(lambda tables: tables.run_pages.page(wanted, start, _AT_ONCE))  # noqa: B023 - used at once
         kept += [one for one in scanned if wanted.admits(one.run.status, one.run.function_id) and _matches(search, one)]
         if len(kept) > limit or len(scanned) < _AT_ONCE:
-            return _cut(kept, limit)
+            return cut_page(kept, limit)
         after = scanned[-1].position
     return RunPage(kept, after)
 
@@ -43,7 +43,8 @@ def _matches(search: RunSearch, one: Found) -> bool:
     return not search or search.matches(one.event, one.run.output, one.run.status)
 
 
-def _cut(found: list[Found], limit: int) -> RunPage:
+def cut_page(found: list[Found], limit: int) -> RunPage:
+    """Return a page of `limit` runs of those that were found, one more than that where there are more."""
     more = len(found) > limit
     kept = found[:limit]
     return RunPage(kept, kept[-1].position if more else None)

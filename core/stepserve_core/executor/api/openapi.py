@@ -64,7 +64,7 @@ QUERIES: dict[str, dict[str, _Schema]] = {
     "/v1/realtime/sse": {"token": _TEXT},
     "/v2/runs": _RUN_SEARCH,
     "/v2/apps/{app}/functions/{function}/runs": _RUN_SEARCH,
-    "/v2/events/{id}/runs": {"includeOutput": _FLAG},
+    "/v2/events/{id}/runs": {name: _RUN_SEARCH[name] for name in ("cursor", "limit", "includeOutput")},
 }
 """Query parameters by path; none of them is required."""
 
@@ -117,6 +117,11 @@ BODIES: dict[str, _Schema] = {
     "/v1/realtime/publish": {},
     "/v1/signals": {"type": "object", "required": ["signal"], "properties": {"signal": _TEXT, "data": {}}},
     "/v2/events": _EVENT,
+    "/v2/runs/{id}/scores": {
+        "type": "object",
+        "required": ["name", "value"],
+        "properties": {"name": _TEXT, "value": {"type": ["number", "boolean"]}, "stepId": _TEXT},
+    },
     "/v2/runs/{id}/rerun": {
         "type": "object",
         "properties": {

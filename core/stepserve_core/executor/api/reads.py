@@ -12,17 +12,13 @@ from starlette.responses import Response
 
 from stepserve_core.executor import fragments, ids
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, require_key
-from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
 from stepserve_core.executor.claims import edited_memo
 from stepserve_core.executor.endings import trigger_bodies
 from stepserve_core.executor.events import Event
-from stepserve_core.executor.metadata import show
 from stepserve_core.executor.moments import parse_date, to_rfc3339
-from stepserve_core.executor.store.defers import Defer
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.tables import Tables
-from stepserve_core.executor.timeline import build_steps
 
 _WINDOW = datetime.timedelta(hours=1).total_seconds()
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 20, 51
@@ -57,23 +53,23 @@ async def list_event_runs(request: Request) -> Response:
     """`GET /v1/events/{id}/runs`."""
     require_key(request)
     runs = await executor_of(request).read(lambda tables: tables.runs.of_event(request.path_params["id"]))
-    return envelope(request, [_run_object(run) for run in runs])
+    return envelope(request, [run_object(run) for run in runs])
 
 
 async def get_run(request: Request) -> Response:
     """`GET /v1/runs/{id}`."""
     require_key(request)
-    run_id = _run_id(request)
+    run_id = read_run_id(request)
     run = await executor_of(request).read(lambda tables: tables.runs.get(run_id))
     if run is None:
         raise HttpError(404, "Run not found")
-    return envelope(request, _run_object(run))
+    return envelope(request, run_object(run))
 
 
 async def list_jobs(request: Request) -> Response:
     """`GET /v1/runs/{id}/jobs`: what is queued for a run, the first due first; `position` is the place in this list."""
     require_key(request)
-    run_id = _run_id(request)
+    run_id = read_run_id(request)
     run, jobs = await executor_of(request).read(lambda tables: (tables.runs.get(run_id), tables.queue.of_run(run_id)))
     if run is None:
         raise HttpError(404, "Run not found")
@@ -94,7 +90,7 @@ async def list_jobs(request: Request) -> Response:
 async def cancel_run(request: Request) -> Response:
     """`DELETE /v1/runs/{id}`: cancel it. A run that has ended cannot be cancelled, and that is said."""
     require_key(request)
-    run_id = _run_id(request)
+    run_id = read_run_id(request)
     executor = executor_of(request)
     if await executor.cancel(run_id):
         return Response(status_code=200)
@@ -110,41 +106,6 @@ async def cancel_run_silently(request: Request) -> Response:
     return Response(status_code=204)
 
 
-@endpoint
-async def get_trace(request: Request) -> Response:
-    """`GET /v2/runs/{id}/trace`: the run with its steps and attempts."""
-    run_id = _run_id(request)
-
-    def unit(tables: Tables) -> tuple[RunRow | None, dict[str, Any]]:
-        steps = build_steps(tables.steps.rows(run_id), tables.steps.attempts(run_id))
-        _name_invoked_runs(tables, steps)
-        metadata = show(tables.metadata.of_run(run_id), steps)
-        defers = [_defer_object(defer) for defer in tables.defers.of_run(run_id)]
-        return tables.runs.get(run_id), {"steps": steps, "defers": defers, "metadata": metadata}
-
-    run, parts = await executor_of(request).read(unit)
-    if run is None:
-        raise ApiError(404, "not_found", f"there is no run {run_id}")
-    function = executor_of(request).registry.get(run.function_id)
-    slug = function.slug if function is not None else run.function_id
-    shown = {**_run_object(run), "queued_at": to_rfc3339(run.queued_at), "event_name": run.event_name}
-    shown["started_at"] = None if run.started_at is None else to_rfc3339(run.started_at)
-    return answer(request, {"run": shown, "function": slug, **parts})
-
-
-def _name_invoked_runs(tables: Tables, steps: list[dict[str, Any]]) -> None:
-    """Add to the steps that invoke functions the runs that these are."""
-    for step in steps:
-        event_id = step.get("detail", {}).get("event_id") if step["op"] == "InvokeFunction" else None
-        started = tables.runs.of_event(event_id) if event_id else []
-        if started:
-            step["invoked_run_id"] = started[0].id
-
-
-def _defer_object(defer: Defer) -> dict[str, Any]:
-    return {"id": defer.hash, "name": defer.name, "function": defer.slug, "status": defer.status}
-
-
 async def get_batch(request: Request) -> Response:
     """`GET /v0/runs/{id}/batch`: the trigger events, for an app that was told to fetch them."""
     return await _state(request, _batch)
@@ -157,7 +118,7 @@ async def get_actions(request: Request) -> Response:
 
 async def _state(request: Request, unit: Callable[[Tables, str], bytes | None]) -> Response:
     require_key(request)
-    run_id = _run_id(request)
+    run_id = read_run_id(request)
     body = await executor_of(request).read(lambda tables: unit(tables, run_id))
     if body is None:
         raise HttpError(410, f"runtime state is no longer available for runID: {run_id}")
@@ -178,7 +139,12 @@ def _actions(tables: Tables, run_id: str) -> bytes | None:
     return fragments.join_object({**finished, **dict(edited_memo(run, memos))})
 
 
-def _run_id(request: Request) -> str:
+def read_run_id(request: Request) -> str:
+    """Return the run that a path names.
+
+    Raises:
+        HttpError: 400, that is not the id of a run.
+    """
     run_id: str = request.path_params["id"]
     if not ids.is_ulid(run_id):
         raise HttpError(400, "The run ID specified is invalid")
@@ -210,7 +176,8 @@ def _event_object(event: Event) -> dict[str, Any]:
     }
 
 
-def _run_object(run: RunRow) -> dict[str, Any]:
+def run_object(run: RunRow) -> dict[str, Any]:
+    """Return a run as `/v1` shows it."""
     return {
         "run_id": run.id,
         "run_started_at": to_rfc3339(run.queued_at if run.started_at is None else run.started_at),

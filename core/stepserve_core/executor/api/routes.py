@@ -23,6 +23,7 @@ from stepserve_core.executor.api import (
     intake,
     live,
     metadata,
+    metrics,
     overview,
     reads,
     realtime,
@@ -57,6 +58,7 @@ ROUTES = [
     Route("/fn/register", apps.register, methods=["POST"]),
     Route("/fn/remove", apps.remove, methods=["DELETE"]),
     Route("/health", apps.health, methods=["GET"]),
+    Route("/metrics", metrics.get_metrics, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
     Route("/openapi.json", openapi, methods=["GET"]),
     Route("/v0/gql", gql, methods=["POST"]),
@@ -93,7 +95,6 @@ ROUTES = [
     Route("/v1/overview", overview.get_overview, methods=["GET"]),
     Route("/v1/live", live.follow, methods=["GET"]),
     Route("/v1/signals", signals.send_signal, methods=["POST"]),
-    *(Route(f"{prefix}/runs/{{id}}/trace", reads.get_trace, methods=["GET"]) for prefix in ("/v2", "/api/v2")),
     *V2_ROUTES,
 ]
 

@@ -178,13 +178,13 @@ class Runs:
         """Return every run, in the order in which they were queued; for tests, which have few."""
         return [to_row(row) for row in self._execute(f"{_ROW} ORDER BY r.queued_at, r.rowid")]
 
-    def of_event(self, internal_id: str) -> list[RunRow]:
-        """Return the runs that an event started, the oldest first."""
+    def of_event(self, internal_id: str, after: str = "", limit: int = -1) -> list[RunRow]:
+        """Return the runs that an event started, the oldest first: those after a run, and at most so many."""
         rows = self._execute(
             f"{_ROW} WHERE r.id IN (SELECT s.id FROM runs s JOIN events t ON t.seq = s.event_seq WHERE"
             " t.internal_id = :id UNION SELECT b.run_id FROM batch_events m JOIN batches b ON b.id = m.batch_id"
-            " WHERE m.internal_id = :id) ORDER BY r.id",
-            {"id": internal_id},
+            " WHERE m.internal_id = :id) AND r.id > :after ORDER BY r.id LIMIT :limit",
+            {"id": internal_id, "after": after, "limit": limit},
         )
         return [to_row(row) for row in rows]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from stepserve_core.executor.api.v2 import apps, runs, server
+from stepserve_core.executor.api.v2 import apps, runs, scores, server, trace
 
 _ENDPOINTS = (
     ("GET", "/health", server.health),
@@ -17,6 +17,8 @@ _ENDPOINTS = (
     ("GET", "/events/{id}/runs", runs.event_runs),
     ("GET", "/runs", runs.search_runs),
     ("GET", "/runs/{id}", runs.get_run),
+    ("GET", "/runs/{id}/trace", trace.get_trace),
+    ("POST", "/runs/{id}/scores", scores.add_score),
     ("POST", "/runs/{id}/cancel", runs.cancel_run),
     ("POST", "/runs/{id}/rerun", runs.rerun),
     ("GET", "/functions", apps.list_functions),

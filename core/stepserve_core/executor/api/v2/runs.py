@@ -14,16 +14,18 @@ from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.reruns import RerunRefusedError, read_arguments
-from stepserve_core.executor.run_lists import list_runs
+from stepserve_core.executor.run_lists import cut_page, list_runs
 from stepserve_core.executor.run_search import (
     STATUS_NAMES,
     TIME_FIELDS,
+    Position,
     RunFilter,
     RunSearch,
     TimeField,
     read_cursor,
     read_statuses,
 )
+from stepserve_core.executor.store.run_pages import Found
 from stepserve_core.executor.store.runs import RunRow
 
 _PAGE, _LARGEST_PAGE = 20, 100
@@ -58,11 +60,18 @@ async def search_runs(request: Request) -> Response:
 
 @endpoint
 async def event_runs(request: Request) -> Response:
-    """`GET /v2/events/{id}/runs`: every run that the event started; `includeOutput`."""
+    """`GET /v2/events/{id}/runs`: the runs that an event started, the oldest first.
+
+    Query: `cursor`, `limit` (20; at most 100), `includeOutput`.
+    """
     executor, event_id = executor_of(request), request.path_params["id"]
-    runs = await executor.read(lambda tables: tables.runs.of_event(event_id))
+    limit, cursor = read_limit(request, _PAGE, _LARGEST_PAGE), request.query_params.get("cursor")
+    after = read_cursor(cursor).run_id if cursor else ""
+    runs = await executor.read(lambda tables: tables.runs.of_event(event_id, after, limit + 1))
+    page = cut_page([Found(run, b"", Position(run.queued_at, run.id)) for run in runs], limit)
     with_output = read_flag(request, "includeOutput")
-    return answer(request, [run_object(run, executor.registry, with_output=with_output) for run in runs])
+    shown = [run_object(found.run, executor.registry, with_output=with_output) for found in page.found]
+    return answer(request, shown, page, limit)
 
 
 @endpoint

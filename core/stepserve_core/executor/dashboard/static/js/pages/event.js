@@ -46,7 +46,7 @@ export async function showEvent(view) {
     event.user && Object.keys(event.user).length ? section("User", jsonTree(event.user, "user")) : null,
   );
   const refresh = async () => {
-    const page = await request("GET", path`/v2/events/${id}/runs`, { signal: view.signal });
+    const page = await request("GET", `${path`/v2/events/${id}/runs`}?limit=100`, { signal: view.signal });
     if (page.data.length) {
       show(page.data);
       if (table.parentElement !== runs) fill(runs, table);
