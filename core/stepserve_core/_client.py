@@ -194,7 +194,8 @@ class Inngest(ServerCalls):
 
         Args:
             fn_id: names the function to the server; changing it makes another function.
-            trigger: what starts it: events by name or by `EventType`, schedules, or several of these.
+            trigger: what starts it: events by name or by `EventType`, schedules, or several of these (`one | other`,
+                or a list).
             checkpointing: instead of what the client says: True, False, or settings.
             retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
             on_cancel: called, in the same colour, when a run was cancelled; the official SDK has nothing like it.

@@ -15,8 +15,9 @@ T = TypeVar("T")
 class FunctionDecorator(Generic[DataT]):
     """Makes a function of a handler; it keeps the type of what the handler returns.
 
-    The handler's context must have the data of the trigger: `Context[OrderCreated]` for an `EventType` of that. mypy
-    sees a list of several event types as `object`; then the handler's own annotation counts.
+    The handler's context must have the data of the trigger: `Context[OrderCreated]` for an `EventType` of that,
+    `Context[OrderCreated | Shipped]` for `order_created | shipped`. mypy sees a list of several event types as
+    `object`; then the handler's own annotation counts.
     """
 
     def __init__(self, make: Callable[[Any], Function[Any]]) -> None:

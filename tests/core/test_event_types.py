@@ -341,11 +341,16 @@ def test_an_invocation_with_wrong_data_is_refused_before_anything_leaves(colour:
 # Options
 
 
-def test_event_types_are_registered_by_their_names() -> None:
+WHERE = counted.where("event.data.count > 1")
+MOVED = core.TriggerEvent(event=moved)
+
+
+@pytest.mark.parametrize("trigger", [[created, WHERE, MOVED], (created, WHERE, MOVED), created | WHERE | MOVED])
+def test_event_types_are_registered_by_their_names(trigger: Any) -> None:
     client = dev_client()
     function = client.create_function(
         fn_id="f",
-        trigger=[created, counted.where("event.data.count > 1"), core.TriggerEvent(event=moved)],
+        trigger=trigger,
         cancel=[core.Cancel(event=either, if_exp="true")],
     )(lambda ctx: None)
 
@@ -357,6 +362,13 @@ def test_event_types_are_registered_by_their_names() -> None:
         {"event": "shop/moved"},
     ] == config["triggers"]
     assert [{"event": "shop/either", "if": "true"}] == config["cancel"]
+
+
+def test_only_triggers_are_alternatives_of_triggers() -> None:
+    name: Any = "shop/moved"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        _ = created | name
 
 
 def test_a_type_that_cannot_be_built_or_a_missing_name_is_refused_when_it_is_declared() -> None:

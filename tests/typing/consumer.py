@@ -397,6 +397,24 @@ async def several(ctx: Context[OrderCreated | Shipped]) -> str:
     return data.order if isinstance(data, OrderCreated) else data["order"]
 
 
+@client.create_function(fn_id="two", trigger=order_created | shipped)
+async def two(ctx: Context[OrderCreated | Shipped]) -> None:
+    assert_type(ctx.event.data, OrderCreated | Shipped)
+
+
+@client.create_function(fn_id="three", trigger=order_created | shipped.where("true") | counted)
+def three(ctx: ContextSync[OrderCreated | Shipped | dict[str, int]]) -> None:
+    assert_type(ctx.event.data, OrderCreated | Shipped | dict[str, int])
+
+
+@client.create_function(
+    fn_id="four",
+    trigger=order_created | TriggerEvent(event=shipped) | counted | TriggerCron(cron="0 3 * * *"),
+)
+async def four(ctx: Context[OrderCreated | Shipped | dict[str, int] | Mapping[str, Any]]) -> None:
+    assert_type(ctx.event.data, OrderCreated | Shipped | dict[str, int] | Mapping[str, Any])
+
+
 @client.create_function(fn_id="several-sync", trigger=(order_created, TriggerCron(cron="0 3 * * *")))
 def several_sync(ctx: ContextSync[OrderCreated | Mapping[str, Any]]) -> None: ...
 
