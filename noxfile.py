@@ -84,6 +84,7 @@ def types(session: nox.Session) -> None:
         *group("peers"),
         *group("middleware"),
         *group("security"),
+        *group("bench"),
     )
     session.run("mypy", *TYPED)
     session.run("pyright")
@@ -186,3 +187,13 @@ def wheel(session: nox.Session) -> None:
     session.chdir(out)
     session.run("mypy", "--strict", "--config-file=", *programs)
     session.run("pytest", "-c", str(tests / "pytest.ini"), str(tests), env={"STEPSERVE_WHEEL": str(built)})
+
+
+@nox.session(python="3.11", default=False)  # on which the goals were set
+def bench(session: nox.Session) -> None:
+    """Every goal in numbers, beside the official SDK and a bare route, written to benchmarks/README.md; 8 minutes.
+
+    On a machine that does nothing else. `-- --quick` takes one minute and is only printed, as is `-- --only executor`.
+    """
+    session.install("-e", ".[all]", "-r", "benchmarks/requirements.txt", *group("bench"))
+    session.run("python", "benchmarks/bench.py", *session.posargs)

@@ -129,7 +129,7 @@ def _events(runs: int, steps: int) -> list[dict[str, Any]]:
     return [{"name": "bench/go", "data": {"steps": steps, "payload": "x" * 200}} for _ in range(runs)]
 
 
-async def over_http(path: str, synchronous: str, rounds: int) -> dict[str, list[float]]:
+async def over_http(path: str | None, synchronous: str, rounds: int) -> dict[str, list[float]]:
     """Measure with the app in another process and events over HTTP."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -162,7 +162,7 @@ async def _until_up(port: int) -> None:
     raise SystemExit("the app did not start")
 
 
-async def in_process(path: str, synchronous: str, rounds: int) -> dict[str, list[float]]:
+async def in_process(path: str | None, synchronous: str, rounds: int) -> dict[str, list[float]]:
     """Measure with the raw app in this process, without sockets."""
     executor = Executor(Store(path, synchronous=synchronous), transport=EmbeddedTransport(RawHandler()))
     async with executor:
@@ -170,7 +170,7 @@ async def in_process(path: str, synchronous: str, rounds: int) -> dict[str, list
         return await measure(executor, lambda runs, steps: _send(executor, runs, steps), rounds)
 
 
-async def with_our_sdk(path: str, synchronous: str, rounds: int) -> dict[str, list[float]]:
+async def with_our_sdk(path: str | None, synchronous: str, rounds: int) -> dict[str, list[float]]:
     """Measure with functions of our SDK in this process."""
     os.environ.setdefault(
         "STEPSERVE_STRICT", "0"
@@ -194,6 +194,10 @@ async def _work() -> dict[str, int]:
 
 async def _send(executor: Executor, runs: int, steps: int) -> None:
     await executor.send(_events(runs, steps))
+
+
+MEASUREMENTS = {"HTTP, raw app": over_http, "in process, raw app": in_process, "in process, our SDK": with_our_sdk}
+"""How the app is called; each takes the database's path (None: in memory), `synchronous`, and the number of rounds."""
 
 
 def _row(name: str, figures: dict[str, list[float]]) -> str:
@@ -222,8 +226,7 @@ def main() -> None:
     print(f"SQLite file, {setting}, {options.rounds} rounds, best / median, {os.cpu_count()} CPUs")
     names = ("1 run of 10 steps, ms", "200 x 1 step, runs/s", f"{RUNS} x {STEPS}, steps/s", "CPU a step, µs")
     print(f"{'':<22}" + "".join(f"{name:^21}" for name in names))
-    measurements = {"HTTP, raw app": over_http, "in process, raw app": in_process, "in process, our SDK": with_our_sdk}
-    for name, measurement in measurements.items():
+    for name, measurement in MEASUREMENTS.items():
         with tempfile.TemporaryDirectory(dir=options.directory) as folder:
             path = str(Path(folder) / "bench.db")
             print(_row(name, asyncio.run(measurement(path, options.synchronous, options.rounds))), flush=True)

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import executor as bench  # the same raw app and the same work
+from benchmarks.sdk.measure import memory_status, peak_memory, progress
 from stepserve_core._opcodes import hash_step_id
 from stepserve_core.executor import Executor, Store, ids
 from stepserve_core.executor.decisions import EndRun, StepRef
@@ -181,7 +181,7 @@ async def measure(path: str) -> dict[str, float]:
     executor, seconds = await start(path)
     figures = {"start, ms": seconds * 1000}
     try:
-        figures["memory, MB"] = _resident()
+        figures["memory, MB"] = memory_status("VmRSS")
 
         async def runs() -> None:
             await bench._send(executor, 50, 20)
@@ -196,15 +196,10 @@ async def measure(path: str) -> dict[str, float]:
             await executor.send([{"name": "bench/answer", "data": {"n": next(numbers)}} for _ in range(100)])
 
         figures["an awaited event, µs"] = await cost(answers, 100)
-        figures["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        figures["peak memory, MB"] = peak_memory()
     finally:
         await executor.stop()
     return figures
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def measured(folder: str, ended: int, open_: int) -> dict[str, float]:
@@ -212,7 +207,7 @@ def measured(folder: str, ended: int, open_: int) -> dict[str, float]:
     path = Path(folder) / f"scale-{ended}-{open_}.db"
     if not path.exists():
         seconds = asyncio.run(fill(str(path), ended, open_))
-        print(f"filled {ended:,} + {open_:,} in {seconds:.0f} s, {path.stat().st_size / 2**20:,.0f} MB", flush=True)
+        progress(f"filled {ended:,} + {open_:,} in {seconds:.0f} s, {path.stat().st_size / 2**20:,.0f} MB")
     child = [sys.executable, os.path.abspath(__file__), "--measure", str(path)]
     figures: dict[str, float] = json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout)
     return figures

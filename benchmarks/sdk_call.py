@@ -26,7 +26,8 @@ if importlib.util.find_spec("stepserve") is None:
     sys.path[:0] = SOURCES
     os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
-from benchmarks.sdk.rows.calls import event_rows, memo_rows, refused_rows  # noqa: E402 - the path above must be set first
+from benchmarks.sdk.measure import progress  # noqa: E402 - the path above must be set first
+from benchmarks.sdk.rows.calls import event_rows, memo_rows, refused_rows  # noqa: E402 - same
 from benchmarks.sdk.rows.http import http_rows  # noqa: E402 - same
 from benchmarks.sdk.rows.process import import_rows, memory_rows  # noqa: E402 - same
 from benchmarks.sdk.rows.runs import run_rows  # noqa: E402 - same
@@ -66,9 +67,9 @@ def main(known: Rows = ROWS, description: str = str(__doc__)) -> None:
     started = time.perf_counter()
     rows: list[Row] = []
     for name in options.rows:
-        print(f"{name} …", file=sys.stderr, flush=True)
+        progress(f"{name} …")
         rows += known[name](options.subjects, options.rounds)
-    machine = _machine()
+    machine = described_machine()
     print("\n".join(f"{name}: {value}" for name, value in machine.items()))
     print(f"medians of {options.rounds} interleaved rounds (slow subjects: fewer, at least 3); in brackets the best\n")
     print(render(rows, options.subjects))
@@ -80,14 +81,16 @@ def main(known: Rows = ROWS, description: str = str(__doc__)) -> None:
 
 def _options(known: Rows, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=_choices(tuple(known)), default=tuple(known))
-    parser.add_argument("--subjects", type=_choices(SUBJECTS), default=SUBJECTS)
+    parser.add_argument("--rows", type=choices(tuple(known)), default=tuple(known))
+    parser.add_argument("--subjects", type=choices(SUBJECTS), default=SUBJECTS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
-def _choices(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+def choices(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads a list with commas of some of the known names, in their order."""
+
     def parse(text: str) -> tuple[str, ...]:
         chosen = tuple(text.split(","))
         unknown = [name for name in chosen if name not in known]
@@ -98,7 +101,7 @@ def _choices(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
-def _machine() -> dict[str, str]:
+def described_machine() -> dict[str, str]:
     """Describe what the figures were taken on."""
     installed: list[str] = []
     for name in DISTRIBUTIONS:

@@ -7,7 +7,6 @@ python child.py memory SUBJECT FRAMEWORK BODY_FILE    prints MB
 
 import asyncio
 import gc
-import resource
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import cast
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.sdk import calls
+from benchmarks.sdk.measure import memory_status, peak_memory
 from benchmarks.sdk.subjects import Framework, application, endpoint
 
 EVENT_ANSWER = b'{"ids":["01M8H7Q1T4XW9R3Z5K7N2B6C8D"],"status":200}'
@@ -75,7 +75,7 @@ def memory(subject: str, framework: str, body_file: str) -> float:
     before = _peak_reset()
     for _ in range(3):
         _expect_200(mount.call(large))
-    return _peak() - before
+    return peak_memory() - before
 
 
 def _expect_200(answer: calls.Answer) -> None:
@@ -91,22 +91,8 @@ def _peak_reset() -> float:
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return _peak()
-    return _status("VmRSS")
-
-
-def _peak() -> float:
-    if Path("/proc/self/status").exists():
-        return _status("VmHWM")
-    unit = 1 if sys.platform == "darwin" else 1_000
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def _status(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1_024 / 1e6
-    raise LookupError(field)
+        return peak_memory()
+    return memory_status("VmRSS")
 
 
 if __name__ == "__main__":

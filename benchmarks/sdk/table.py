@@ -1,15 +1,18 @@
 """Rows of results, their goals, and how they are printed."""
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.sdk.measure import Samples
 from benchmarks.sdk.subjects import FLOOR, OFFICIAL, OURS, Failure
 
 Result = Samples | Failure
+REACHED = "reached"
 
-_SCALE = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MB": 1.0, "req/s": 1.0, "failed": 1.0}
-_DECIMALS = {"µs": 0, "ms": 2, "s": 3, "MB": 1, "req/s": 0, "failed": 0}
+_SCALE = {"µs": 1e6, "ms": 1e3}
+_DECIMALS = {"ms": 2, "s": 3, "MB": 1}
+TITLES = {OURS: "ours", OFFICIAL: "official SDK", FLOOR: "bare floor"}
 
 
 @dataclass(frozen=True)
@@ -25,61 +28,63 @@ class Goal:
             return f"≤ {self.times_floor:g} x floor"
         return f"≤ {self.at_most:,g}" if self.at_most is not None else f"≥ {self.at_least:,g}"
 
-    def excess(self, ours: float, floor: float | None) -> float | None:
-        """Return how many times over the goal we are (1 or less: met), or None without a floor to compare with."""
-        if self.at_least is not None:
-            return self.at_least / ours if ours else float("inf")
-        bound = self.at_most
+    def bound(self, floor: float | None) -> float | None:
+        """Return the number to keep, or None without a floor to compare with."""
         if self.times_floor is not None:
-            bound = None if floor is None else self.times_floor * floor
+            return None if floor is None else self.times_floor * floor
+        return self.at_least if self.at_most is None else self.at_most
+
+    def verdict(self, ours: float, floor: float | None) -> str:
+        """Say whether our number keeps the goal, and if not, by which part of the goal it misses it."""
+        bound = self.bound(floor)
         if bound is None:
-            return None
-        if bound == 0:
-            return 0.0 if ours == 0 else float("inf")
-        return ours / bound
+            return "?"
+        missing = bound - ours if self.at_least is not None else ours - bound
+        if missing <= 0:
+            return REACHED
+        return f"missed by {_short(missing / bound * 100)} %" if bound else f"missed by {_short(missing)}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured work, with a result for each subject; values are in seconds unless the unit says otherwise."""
+    """One measured work, with a result for each subject; values are in seconds unless the unit says otherwise.
+
+    `size` is how much the work has to do, where rows of the group differ in that alone: the x of a growth curve.
+    """
 
     group: str
     what: str
     unit: str
     results: Mapping[str, Result]
     goal: Goal | None = None
+    size: int | None = None
 
     @property
     def more_is_better(self) -> bool:
-        return self.unit == "req/s"
+        return self.unit.endswith("/s")
 
     def median(self, subject: str) -> float | None:
         """Return the subject's median in the unit of the row."""
         result = self.results.get(subject)
-        return result.median * _SCALE[self.unit] if isinstance(result, Samples) else None
+        return result.median * self._scale if isinstance(result, Samples) else None
 
     def best(self, subject: str) -> float | None:
         """Return the subject's best round in the unit of the row."""
         result = self.results.get(subject)
         if not isinstance(result, Samples):
             return None
-        return (max(result.values) if self.more_is_better else min(result.values)) * _SCALE[self.unit]
+        return (max(result.values) if self.more_is_better else min(result.values)) * self._scale
 
     def verdict(self) -> str:
         """Say whether our median keeps the goal; on a busy machine the best round may when the median does not."""
         if self.goal is None or OURS not in self.results:
             return ""
-        excess = self._excess(self.median)
-        if excess is None:
-            return "MISSED" if isinstance(self.results[OURS], Failure) else "?"
-        if excess <= 1:
-            return "ok"
-        best = self._excess(self.best)
-        return f"MISSED by {excess:.2f}x" + (", best round ok" if best is not None and best <= 1 else "")
-
-    def _excess(self, value: Callable[[str], float | None]) -> float | None:
-        ours = value(OURS)
-        return None if self.goal is None or ours is None else self.goal.excess(ours, value(FLOOR))
+        median, best = self.median(OURS), self.best(OURS)
+        if median is None or best is None:
+            return "missed: it fails"
+        verdict = self.goal.verdict(median, self.median(FLOOR))
+        missed_by_noise = verdict.startswith("missed") and self.goal.verdict(best, self.best(FLOOR)) == REACHED
+        return f"{verdict}; best round: {REACHED}" if missed_by_noise else verdict
 
     def cells(self, subjects: Iterable[str]) -> list[str]:
         """Return the row's columns as text."""
@@ -95,7 +100,6 @@ class Row:
 
     def as_json(self) -> dict[str, object]:
         """Return the row for `--json`: every sample, in the unit of the row."""
-        scale = _SCALE[self.unit]
         return {
             "group": self.group,
             "what": self.what,
@@ -106,21 +110,25 @@ class Row:
                 name: {"fails": result.reason}
                 if isinstance(result, Failure)
                 else {
-                    "median": result.median * scale,
+                    "median": result.median * self._scale,
                     "best": self.best(name),
-                    "samples": [value * scale for value in result.values],
+                    "samples": [value * self._scale for value in result.values],
                 }
                 for name, result in self.results.items()
             },
         }
+
+    @property
+    def _scale(self) -> float:
+        return _SCALE.get(self.unit, 1.0)
 
     def _cell(self, subject: str) -> str:
         result = self.results.get(subject)
         if result is None:
             return "-"
         if isinstance(result, Failure):
-            return f"fails: {result.reason}"
-        decimals = _DECIMALS[self.unit]
+            return f"fails: {result.reason.replace('|', '/')}"
+        decimals = _DECIMALS.get(self.unit, 0)
         median = f"{self.median(subject):,.{decimals}f}"
         return median if len(result.values) == 1 else f"{median} ({self.best(subject):,.{decimals}f})"
 
@@ -132,30 +140,35 @@ class Row:
         return f"{medians[0] / medians[1]:.2f} ({bests[0] / bests[1]:.2f})"
 
 
-def render(rows: Iterable[Row], subjects: tuple[str, ...]) -> str:
-    """Lay the rows out in columns: each subject's median (best), two ratios (of bests), the goal, the verdict."""
-    header = ["", "unit", *subjects, "ours/floor", "official/ours", "goal", ""]
+def render(rows: Iterable[Row], subjects: Iterable[str]) -> str:
+    """Lay the rows out as a Markdown table that reads well as it is.
+
+    Columns: each subject's median (best round), two ratios of medians (of best rounds), the goal, and whether it is
+    reached. A group's title is a row of its own.
+    """
+    shown = [name for name in TITLES if name in subjects]
+    header = ["", "unit", *(TITLES[name] for name in shown), "ours / floor", "official / ours", "goal", "goal is"]
     lines: list[list[str]] = []
-    titles: dict[int, str] = {}
-    group = None
-    for row in rows:
-        if row.group != group:
-            group = row.group
-            titles[len(lines)] = group
-        lines.append(row.cells(subjects))
-    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
-    text = [_line(header, widths)]
-    for number, line in enumerate(lines):
-        if number in titles:
-            text += ["", titles[number]]
-        text.append(_line(line, widths))
-    return "\n".join(text)
+    for group, of_group in itertools.groupby(rows, lambda row: row.group):
+        lines.append([f"**{group}**", *[""] * (len(header) - 1)])
+        lines += [row.cells(shown) for row in of_group]
+    # A group's title may be wider than its column: padding all cells to it would leave no room for numbers.
+    body = [line for line in lines if any(line[1:])]
+    widths = [max(len(line[column]) for line in [header, *body]) for column in range(len(header))]
+    left = {0, 1, len(header) - 1}
+    rule = ["-" * width if column in left else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
+    return "\n".join([_line(header, widths, left), _line(rule, widths, left), *(_line(x, widths, left) for x in lines)])
 
 
-def _line(cells: list[str], widths: list[int]) -> str:
-    left = {0, 1, len(cells) - 1}
+def _line(cells: list[str], widths: list[int], left: set[int]) -> str:
+    if not any(cells[1:]):
+        return f"| {cells[0]} {'| ' * (len(cells) - 1)}|"
     padded = (
         cell.ljust(width) if column in left else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
-    return "  ".join(padded).rstrip()
+    return f"| {' | '.join(padded)} |"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"

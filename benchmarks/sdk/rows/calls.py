@@ -8,7 +8,7 @@ from benchmarks.sdk import calls
 from benchmarks.sdk.calls import Answer, Request
 from benchmarks.sdk.in_process import Endpoint
 from benchmarks.sdk.measure import Repeat, interleaved, progress
-from benchmarks.sdk.subjects import FLOOR, FRAMEWORK_TITLES, FRAMEWORKS, Failure, mount
+from benchmarks.sdk.subjects import FLOOR, FRAMEWORK_TITLES, FRAMEWORKS, Failure, Framework, mount
 from benchmarks.sdk.table import Goal, Result, Row
 
 MEMO_COUNTS = (0, 10, 100, 1_000)
@@ -18,31 +18,35 @@ REFUSED_SIZES = ((8_000, "16 KB body"), (50_000, "100 KB body"), (2_000_000, "4 
 Check = Callable[[Answer], bool]
 
 
-def memo_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+def memo_rows(
+    subjects: tuple[str, ...],
+    rounds: int,
+    frameworks: tuple[Framework, ...] = FRAMEWORKS,
+    signatures: tuple[bool, ...] = (True, False),
+) -> Iterator[Row]:
     """Measure calls with 0 to 1,000 memos: all memoised (200), and with one more step to execute (206)."""
-    for framework in FRAMEWORKS:
-        for signed in (True, False):
+    for framework in frameworks:
+        for signed in signatures:
             mounted = mount(subjects, framework, signed=signed)
-            group = (
-                f"{'signed' if signed else 'unsigned'} call, {FRAMEWORK_TITLES[framework]}, 1 KB event: CPU per call"
-            )
+            how = f"{'signed' if signed else 'unsigned'} call, {FRAMEWORK_TITLES[framework]}, 1 KB event"
             goal = Goal(times_floor=1.5) if signed and framework != "fastapi-sync" else None
-            progress(group)
-            for status in (200, 206):
+            progress(how)
+            for status, ending in ((200, "function returns"), (206, "one step executed")):
+                group = f"{how}, {ending} ({status}): CPU per call"
                 for count in MEMO_COUNTS:
                     reached = count if status == 200 else count + 1
                     body = calls.call_body("bench/steps", calls.event_data(calls.EVENT_KB, reached), calls.memos(count))
                     request = calls.request("steps", body, signed=signed)
                     check = returned({"done": reached}) if status == 200 else executed(f"step-{count}")
-                    what = f"{count:,} memos, {'function returns' if status == 200 else 'one step executed'} ({status})"
-                    yield Row(group, what, "µs", measured(mounted, request, check, rounds, signed=signed), goal)
+                    results = measured(mounted, request, check, rounds, signed=signed)
+                    yield Row(group, f"{count:,} memos", "µs", results, goal, size=count)
 
 
-def event_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+def event_rows(subjects: tuple[str, ...], rounds: int, smallest: int = 0) -> Iterator[Row]:
     """Measure signed calls with events of 1 KB to 4 MB and a function that reads one field."""
     for framework in ("flask", "fastapi"):
         mounted = mount(subjects, framework, signed=True)
-        for size, title in EVENT_SIZES:
+        for size, title in (pair for pair in EVENT_SIZES if pair[0] >= smallest):
             data = calls.event_data(size, 0)
             body = calls.call_body("bench/field", data, {})
             what = f"event of {title} (body of {len(body) / 1e6:.3g} MB)"
@@ -53,11 +57,11 @@ def event_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
             yield Row(f"signed call, {FRAMEWORK_TITLES[framework]}, by size: CPU per call", what, "ms", results, goal)
 
 
-def refused_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+def refused_rows(subjects: tuple[str, ...], rounds: int, smallest: int = 0) -> Iterator[Row]:
     """Measure calls whose signature is wrong by one digit."""
     for framework in ("flask", "fastapi"):
         mounted = mount(subjects, framework, signed=True)
-        for size, title in REFUSED_SIZES:
+        for size, title in (pair for pair in REFUSED_SIZES if pair[0] >= smallest):
             body = calls.call_body("bench/field", calls.event_data(size, 0), {})
             request = calls.with_bad_signature(calls.request("field", body, signed=True))
             progress(f"refused, {FRAMEWORK_TITLES[framework]}: {title}")

@@ -46,13 +46,13 @@ def memory_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
             )
 
 
-def import_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+def import_rows(subjects: tuple[str, ...], rounds: int, fewest: int = FEWEST_IMPORTS) -> Iterator[Row]:
     """Measure the CPU of `import X` over the bare interpreter; beside the frameworks, over the framework alone."""
     progress("import")
     modules = ["", *(module for _, of in _IMPORTS for name, module in of.items() if name in subjects)]
     taken: dict[str, list[float]] = {module: [] for module in modules}
     failed: dict[str, Failure] = {}
-    for number in range(max(rounds, FEWEST_IMPORTS) + 1):
+    for number in range(max(rounds, fewest) + 1):
         for module in modules:
             seconds = _import_seconds(module)
             if isinstance(seconds, Failure):
