@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from stepserve.testing.runs import RunError as RunError
     from stepserve.testing.runs import StepRecord as StepRecord
     from stepserve.testing.server import LiveServer as LiveServer
+    from stepserve_core.executor.fault_report import FaultReport as FaultReport
+    from stepserve_core.executor.fault_report import Finding as Finding
+    from stepserve_core.faults import Faults as Faults
 
 _ERRORS = (
     "BlockedError",
@@ -41,15 +44,20 @@ _ERRORS = (
     "UnstubbedStepError",
 )
 _MODULES = {
-    **dict.fromkeys(_ERRORS, "errors"),
-    **dict.fromkeys(("Harness", "HarnessSync"), "harness"),
-    **dict.fromkeys(("Run", "RunError", "StepRecord"), "runs"),
-    "LiveServer": "server",
-    "assert_replays": "replay",
+    **dict.fromkeys(_ERRORS, "stepserve.testing.errors"),
+    **dict.fromkeys(("Harness", "HarnessSync"), "stepserve.testing.harness"),
+    **dict.fromkeys(("Run", "RunError", "StepRecord"), "stepserve.testing.runs"),
+    **dict.fromkeys(("FaultReport", "Finding"), "stepserve_core.executor.fault_report"),
+    "Faults": "stepserve_core.faults",
+    "LiveServer": "stepserve.testing.server",
+    "assert_replays": "stepserve.testing.replay",
 }
 
 __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
     "BlockedError",
+    "FaultReport",
+    "Faults",
+    "Finding",
     "Harness",
     "HarnessError",
     "HarnessSync",
@@ -74,4 +82,4 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
 
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return getattr(importlib.import_module(_MODULES[name]), name)

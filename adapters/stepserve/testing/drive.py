@@ -44,7 +44,7 @@ class Drive:
         if self._calls.total() > self._max_calls:
             self._exhausted.set()
             await asyncio.Event().wait()  # until the loop is stopped, which gives the item back
-        decisions = await self._session.stubs.decide(caller, item)
+        decisions = await self._session.decide(caller, item)
         self._finished += 1
         return decisions
 

@@ -20,6 +20,8 @@ from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._client import Inngest
 from stepserve_core._event import Event
 from stepserve_core._function import Function
+from stepserve_core.executor.fault_report import FaultReport
+from stepserve_core.faults import Faults
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class _Harness:
         checkpointing: let functions go on after each step, as `Inngest(checkpointing=…)` does, or as these settings
             say. By default they are called anew for each step, so that what does not replay is found.
         network: let `step.fetch` and `step.ai.infer` without a stub really send requests.
+        faults: what goes wrong on the way, see `Faults`; `fault_report` says what came out.
     """
 
     _in_place = False
@@ -53,6 +56,7 @@ class _Harness:
         max_calls: int = MAX_CALLS,
         checkpointing: Checkpointing | bool = False,
         network: bool = False,
+        faults: Faults | None = None,
     ) -> None:
         self._session = Session(
             client,
@@ -63,6 +67,7 @@ class _Harness:
             network=network,
             in_place=self._in_place,
             checkpointing=checkpointing,
+            faults=faults,
         )
 
     def stub(self, step_id: str, *outcomes: object, function: Function[Any] | str | None = None) -> None:
@@ -91,6 +96,11 @@ class _Harness:
     def sent_events(self) -> list[Event[Any]]:
         """The events that functions, or code around them, sent with the client; not those of `send`."""
         return self._session.sent_events
+
+    @property
+    def fault_report(self) -> FaultReport:
+        """What came out while faults happened: `print(h.fault_report.text())`. Without faults it is empty."""
+        return self._session.injector.report
 
     @property
     def logs(self) -> list[logging.LogRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -19,11 +20,15 @@ from stepserve_core._function import Function
 from stepserve_core._serialize import encode_output
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.executor.caller import Caller, Decide
+from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.clock import VirtualClock
+from stepserve_core.executor.decisions import Decision
 from stepserve_core.executor.executor import Executor
+from stepserve_core.executor.fault_injection import FaultInjector
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.writer import Unit
+from stepserve_core.faults import Faults
 
 T = TypeVar("T")
 
@@ -42,6 +47,7 @@ class Session:
         network: bool,
         in_place: bool,
         checkpointing: Checkpointing | bool,
+        faults: Faults | None,
     ) -> None:
         self.client = client
         self.functions = [functions] if isinstance(functions, Function) else list(functions)
@@ -53,6 +59,10 @@ class Session:
         self.stubs = Stubs(network=network)
         self.logs = LogCapture(client.logger)
         self._sent: set[str] = set()
+        self.injector = FaultInjector(faults or Faults())
+        if faults is not None and faults.always_replay:
+            checkpointing = False
+        self.has_faults = faults is not None
         self.executor = Executor.embedded(
             client, self.functions, clock=self.clock, settings=LoopSettings(jitter=False), around=self._around
         )
@@ -63,7 +73,14 @@ class Session:
         self._is_open = False
 
     def _around(self, caller: Caller) -> Decide:
+        if self.has_faults:
+            self.injector.attach(caller)
         return lambda item: self._drive.decide(caller, item)
+
+    async def decide(self, caller: Caller, item: Claim) -> list[Decision]:
+        """Carry out an item: with the faults around the stubs around the call."""
+        ask = functools.partial(self.stubs.decide, caller)
+        return await (self.injector.decide(caller, ask, item) if self.has_faults else ask(item))
 
     async def open(self) -> None:
         """Register the functions. Doing so twice changes nothing."""

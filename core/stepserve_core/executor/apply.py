@@ -204,7 +204,8 @@ def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:
     scope.tables.pauses.add(pause)
     _queue_timer(scope, run, "timeout", step, wait.expires_at)
     # The event may have come while the app was still answering (executor.md 16, item 9).
-    for _, event in scope.tables.events.since(wait.event_name, work.event_mark):
+    mark = work.event_mark if wait.since is None else wait.since
+    for _, event in scope.tables.events.since(wait.event_name, mark):
         if try_wait(scope, pause, event):
             break
 

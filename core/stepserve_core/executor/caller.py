@@ -9,10 +9,11 @@ import msgspec
 
 from stepserve_core.executor import gateway, ids
 from stepserve_core.executor.answers import Answer, read_answer
+from stepserve_core.executor.backoff import retry_moment
 from stepserve_core.executor.calls import build_call
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.clock import Clock
-from stepserve_core.executor.decisions import Decision, ParkItem, RunFacts
+from stepserve_core.executor.decisions import Decision, ParkItem, RetryItem, RunFacts
 from stepserve_core.executor.endpoint_requests import build_reentry
 from stepserve_core.executor.failures import Failure
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
@@ -40,6 +41,26 @@ class Caller:
         self._broker = broker
         self._progress: dict[str, RunFacts] = {}
         """Runs of calls under way that had steps checkpointed, as they are since then."""
+
+    @property
+    def signing_key(self) -> str | None:
+        """What calls are signed with."""
+        return self._settings.signing_key
+
+    def send_through(self, wrap: Callable[[Transport], Transport]) -> None:
+        """Let calls go through something around the transport."""
+        self._transport = wrap(self._transport)
+
+    def put_back(self, item: Claim, delay: float | None) -> RetryItem:
+        """Return what makes the same attempt again, after `delay` seconds; None is the pause after a failed attempt."""
+        now = self._clock.now()
+        if delay is not None:
+            return RetryItem(now + delay, item.work.attempt)
+        policy = self._policy()
+        moment = retry_moment(
+            item.work.attempt, now, retry_after=None, retry_interval=policy.interval, jitter=policy.jitter
+        )
+        return RetryItem(moment, item.work.attempt)
 
     def note_progress(self, item_id: str, run: RunFacts) -> None:
         """Take note that steps of a call under way were checkpointed: its attempts begin anew (executor.md 8.3)."""

@@ -128,12 +128,16 @@ class SleepStep(msgspec.Struct, frozen=True):
 
 
 class WaitStep(msgspec.Struct, frozen=True):
-    """Finish the step with the first matching event, or with null when the time is over."""
+    """Finish the step with the first matching event, or with null when the time is over.
+
+    `since` is the last event stored before the call, where that is not the `event_mark` of the work.
+    """
 
     step: StepRef
     event_name: str
     expression: str | None
     expires_at: float
+    since: int | None = None
 
 
 class WaitSignalStep(msgspec.Struct, frozen=True):

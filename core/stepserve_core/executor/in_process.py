@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +33,9 @@ _DIRECT = ("/e/", _CHECKPOINT)
 
 URL = "http://embedded/api/inngest"
 """What is registered as the app's URL; nobody connects to it."""
+
+clock_offset: ContextVar[float] = ContextVar("stepserve_clock_offset", default=0.0)
+"""Seconds by which the clock of the app is ahead of the executor's while it is called; faults change it."""
 
 
 class Embedded:
@@ -80,8 +84,8 @@ class LocalServer:
         self._api: Any = None
 
     def now(self) -> float:
-        """Return the moment by the executor's clock."""
-        return self._executor.clock.now()
+        """Return the moment by the executor's clock, as the app sees it."""
+        return self._executor.clock.now() + clock_offset.get()
 
     async def answer(
         self, runtime: Runtime, method: str, target: str, headers: Mapping[str, str], body: bytes

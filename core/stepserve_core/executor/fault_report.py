@@ -1,0 +1,160 @@
+"""What came out while faults happened: steps that ran again, outputs that changed, functions that do not replay.
+
+Calls of the same state are compared: the same run, memos, target and attempt. A function finds the same steps then,
+unless it depends on something else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import NamedTuple
+
+import msgspec
+
+from stepserve_core.executor.claims import Claim
+from stepserve_core.executor.decisions import AddDefer, Decision, EndRun, FailAttempt, FinishStep, StepRef
+from stepserve_core.faults import Faults
+from stepserve_core.history import EXECUTED_OPS
+
+_EXECUTED = EXECUTED_OPS | {"Step"}
+_MOST_RUNS, _MOST_FINDINGS = 10_000, 1_000
+"""What is remembered at most: servers run for days."""
+
+_REPEATED = "ran more than once"
+_END = "(the end of the function)"
+
+
+class Finding(NamedTuple):
+    """Something that is worth a look. `step` is None where it is the function itself; `detail` is for people."""
+
+    function: str
+    run_id: str
+    step: str | None
+    detail: str
+
+
+class _Seen(msgspec.Struct):
+    """What was seen of one run."""
+
+    executions: Counter[tuple[str, int]] = msgspec.field(default_factory=Counter[tuple[str, int]])
+    outputs: dict[str, bytes] = {}
+    found: dict[tuple[object, ...], dict[str, str]] = {}
+
+
+class FaultReport:
+    """What happened, for tests and for people.
+
+    `injected` counts the faults by kind. The findings are tuples, in the order in which they were made:
+
+    - `repeated`: steps that ran more than once for the same attempt. With faults that is to be expected: it says which
+      steps must bear it.
+    - `changed`: steps, and functions, whose output was another one when they ran again.
+    - `nondeterministic`: functions that found other steps, although their memos were the same.
+    - `executed_again`: steps that ran although their result was recorded. This never happens; if it does, the server
+      or the SDK is broken.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.injected: Counter[str] = Counter()
+        self._findings: dict[str, dict[tuple[str, str | None], Finding]] = {}
+        self._runs: OrderedDict[str, _Seen] = OrderedDict()
+
+    @property
+    def repeated(self) -> tuple[Finding, ...]:
+        """Steps that ran more than once."""
+        return self._of(_REPEATED)
+
+    @property
+    def changed(self) -> tuple[Finding, ...]:
+        """Steps and functions whose output changed."""
+        return self._of("gave another output")
+
+    @property
+    def nondeterministic(self) -> tuple[Finding, ...]:
+        """Functions that found other steps for the same memos."""
+        return self._of("is not deterministic")
+
+    @property
+    def executed_again(self) -> tuple[Finding, ...]:
+        """Steps that ran although they had finished."""
+        return self._of("ran although it had finished")
+
+    def text(self) -> str:
+        """Return the report for people, one finding a line."""
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.injected.items())) or "none"
+        lines = [f"faults with seed {self.faults.seed}: {counts}"]
+        for what, findings in self._findings.items():
+            for function, run_id, step, detail in findings.values():
+                subject = f"function {function!r}" if step is None else f"step {step!r} of {function!r}"
+                lines.append(f"{subject} {what}, {detail} (run {run_id})")
+        return "\n".join(lines if len(lines) > 1 else [*lines, "no step ran more than once, and nothing changed"])
+
+    def note(self, item: Claim, decisions: list[Decision]) -> None:
+        """Take note of what a call came to, whether its answer counts or not."""
+        run = self._seen(item.run.id)
+        for decision in decisions:
+            step = _step_of(decision)
+            if step is not None and isinstance(decision, (FinishStep, FailAttempt)) and step.op in _EXECUTED:
+                self._note_execution(run, item, step, decision)
+        self._note_found(run, item, decisions)
+
+    def _note_execution(self, run: _Seen, item: Claim, step: StepRef, decision: FinishStep | FailAttempt) -> None:
+        key = (step.hash, item.work.attempt)
+        run.executions[key] += 1
+        times = run.executions[key]
+        if times > 1:
+            self._add(_REPEATED, item, step.name, f"{times} times")
+        if step.hash in item.state.stack:
+            self._add("ran although it had finished", item, step.name, "which is a bug")
+        if isinstance(decision, FinishStep) and not decision.failed:
+            self._compare_output(run, item, step.hash, step.name, decision.memo)
+
+    def _compare_output(self, run: _Seen, item: Claim, key: str, name: str | None, output: bytes) -> None:
+        before = run.outputs.setdefault(key, output)
+        if before != output:
+            self._add("gave another output", item, name, f"{_shown(before)} and then {_shown(output)}")
+
+    def _note_found(self, run: _Seen, item: Claim, decisions: list[Decision]) -> None:
+        found = {step.hash: repr(step.name) for decision in decisions if (step := _step_of(decision)) is not None}
+        found |= {one.hash: repr(one.name) for one in decisions if isinstance(one, AddDefer)}
+        end = next((one for one in decisions if isinstance(one, EndRun)), None)
+        if end is not None and end.status == "Completed":
+            found[_END] = _END
+            self._compare_output(run, item, _END, None, end.output)
+        if not found:
+            return  # the function failed, or was not reached: that says nothing about what it would have found
+        key = (item.work.step, item.work.attempt, item.run.force_plan, *item.state.stack)
+        before = run.found.setdefault(key, found)
+        if before.keys() != found.keys():
+            names = [", ".join(sorted(one.values())) for one in (before, found)]
+            self._add(
+                "is not deterministic", item, None, f"it came to {names[0]}, and with the same memos to {names[1]}"
+            )
+
+    def _add(self, what: str, item: Claim, step: str | None, detail: str) -> None:
+        findings = self._findings.setdefault(what, {})
+        key = (item.run.id, step)
+        is_first = key not in findings and len(findings) < _MOST_FINDINGS
+        if is_first or (key in findings and what == _REPEATED):  # of the others the first is the one to look at
+            findings[key] = Finding(item.function.slug, item.run.id, step, detail)
+
+    def _of(self, what: str) -> tuple[Finding, ...]:
+        return tuple(self._findings.get(what, {}).values())
+
+    def _seen(self, run_id: str) -> _Seen:
+        if run_id not in self._runs:
+            self._runs[run_id] = _Seen()
+            if len(self._runs) > _MOST_RUNS:
+                self._runs.popitem(last=False)
+        return self._runs[run_id]
+
+
+def _step_of(decision: Decision) -> StepRef | None:
+    step: object = getattr(decision, "step", None)
+    return step if isinstance(step, StepRef) else None
+
+
+def _shown(output: bytes) -> str:
+    text = output.decode(errors="replace")
+    return text if len(text) <= 80 else f"{text[:80]}…"
