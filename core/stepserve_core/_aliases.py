@@ -17,6 +17,7 @@ _ALIASES = {
 """The modules that are not called alike; all others below `inngest` are those below `stepserve`."""
 
 _INSIDE = {
+    "inngest_encryption": {"main": "stepserve.encryption"},
     "inngest.experimental.mocked": {
         "client": "stepserve_core.mocked.client",
         "consts": "stepserve_core.mocked",
@@ -31,6 +32,16 @@ _INSIDE = {
         "middleware": "stepserve_core.remote_state",
         "s3_driver": "stepserve_core.remote_state",
     },
+    **{
+        f"inngest._internal.{outer}": dict.fromkeys(inner, f"stepserve_core._inngest_internal.{outer}")
+        for outer, inner in (
+            ("client_lib", ("client", "models")),
+            ("execution_lib", ("context_var", "models")),
+            ("middleware_lib", ("middleware",)),
+            ("server_lib", ("consts", "event", "registration")),
+            ("step_lib", ("base", "group", "step_async", "step_sync")),
+        )
+    },
 }
 """Modules into which the official package has cut what is one module here, or is cut elsewhere.
 
@@ -39,8 +50,11 @@ functions `trigger` and `publish`, which are called like them.
 """
 
 
-def _counterpart(name: str) -> str | None:
+def counterpart(name: str) -> str | None:
     """Return the module behind an alias; None for what is no alias."""
+    outer, _, inner = name.rpartition(".")
+    if inner in _INSIDE.get(outer, ()):
+        return _INSIDE[outer][inner]
     if name in _ALIASES:
         return _ALIASES[name]
     if name.startswith("inngest._internal."):
@@ -58,15 +72,15 @@ class AliasFinder(MetaPathFinder):
     ) -> ModuleSpec | None:
         """Return how to load an alias."""
         del path, target
-        counterpart = _counterpart(fullname)
-        return None if counterpart is None else ModuleSpec(fullname, _Loader(counterpart))
+        behind = counterpart(fullname)
+        return None if behind is None else ModuleSpec(fullname, _Loader(behind))
 
 
 class _Loader(Loader):
     """Puts the module behind an alias in its place, so that both names stand for one module."""
 
-    def __init__(self, counterpart: str) -> None:
-        self._counterpart = counterpart
+    def __init__(self, behind: str) -> None:
+        self._counterpart = behind
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Let Python make an empty module, which nobody gets to see."""
@@ -80,8 +94,8 @@ class _Loader(Loader):
         """
         try:
             sys.modules[module.__name__] = importlib.import_module(self._counterpart)
-            for name, counterpart in _INSIDE.get(module.__name__, {}).items():
-                sys.modules[f"{module.__name__}.{name}"] = importlib.import_module(counterpart)
+            for name, behind in _INSIDE.get(module.__name__, {}).items():
+                sys.modules[f"{module.__name__}.{name}"] = importlib.import_module(behind)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{self._counterpart}.".startswith(f"{error.name}."):
                 raise  # a framework that is not installed

@@ -7,11 +7,14 @@ without a reason in `REASONS`.
 from __future__ import annotations
 
 import enum
+import importlib.util
 import inspect
 import logging
 import pathlib
+import pkgutil
 from typing import Any, NamedTuple
 
+from stepserve_core._aliases import counterpart
 from tests.peers.surface import Shape, find, load, members
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/compatibility.md"
@@ -37,6 +40,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ".experimental.remote_state_middleware": (
         "InMemoryDriver",
         "RemoteStateMiddleware",
+        "S3Driver",
         "StateDriver",
     ),
     ".experimental.sentry_middleware": ("SentryMiddleware",),
@@ -47,10 +51,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "._internal.transforms": (),
     "._internal.types": (),
     "._internal.middleware_lib": (),
+    "_encryption": (),
 }
-"""Modules, and the names of each; by default those of `__all__`, or all that the module itself defines."""
-
-COUNTERPARTS = {"._internal.errors": "stepserve_core.errors", "._internal": "stepserve_core._inngest_internal"}
+"""Modules by what follows `inngest` in their names, and the names of each; by default those of `__all__`, or all that
+the module itself or one inside of it defines."""
 
 PYDANTIC = (
     "no pydantic in the core: importing it takes longer than all of ours; the methods that programs call are there"
@@ -80,6 +84,32 @@ REASONS: dict[str, str] = {
     "._internal.const:VERSION": "our own version",
 }
 """Why something differs, by module and name. What is missing of `._internal` modules needs none (see PRIVATE)."""
+
+ABSENT = {
+    "inngest.experimental.dev_server.command_runner": (
+        "nothing public in it; it starts a program, where our executor runs in a thread"
+    ),
+    "inngest.connect._internal": "private; the public names of `inngest.connect` are there",
+    **dict.fromkeys(
+        (
+            "inngest._internal.async_lib",
+            "inngest._internal.client_lib.utils",
+            "inngest._internal.comm_lib",
+            "inngest._internal.config_lib",
+            "inngest._internal.env_lib",
+            "inngest._internal.execution_lib.base",
+            "inngest._internal.execution_lib.utils",
+            "inngest._internal.execution_lib.v0",
+            "inngest._internal.log",
+            "inngest._internal.middleware_lib.log",
+            "inngest._internal.middleware_lib.manager",
+            "inngest._internal.server_lib.execution_request",
+            "inngest._internal.server_lib.inspection",
+        ),
+        "private, and about how the official engine works",
+    ),
+}
+"""Modules without a counterpart, with all that is inside of them: why. Importing one is an error that says so."""
 
 BEHAVIOUR = (
     ("An unknown argument", "TypeError: a misspelt option must not be lost", "ignored"),
@@ -157,12 +187,22 @@ class Row(NamedTuple):
         return f"differs: {self.reason}" if self.reason else "DIFFERS WITHOUT A REASON"
 
 
-def counterpart(module: str) -> str:
-    """Return our module for the part of an official module's name behind `inngest`."""
-    for prefix, ours in COUNTERPARTS.items():
-        if module == prefix or module.startswith(f"{prefix}."):
-            return ours + module.removeprefix(prefix)
-    return f"stepserve{module}"
+def missing_modules() -> dict[str, str]:
+    """Return the modules of the official packages that `install_as_inngest` lacks, with the reason; "" if none is."""
+    found: dict[str, str] = {}
+    for package in ("inngest", "inngest_encryption"):
+        for module in pkgutil.walk_packages(load(package).__path__, f"{package}."):
+            if not module.name.endswith("_test") and not _is_there(counterpart(module.name)):
+                outermost = [name for name in ABSENT if f"{module.name}.".startswith(f"{name}.")]
+                found[module.name] = ABSENT[outermost[0]] if outermost else ""
+    return found
+
+
+def _is_there(module: str | None) -> bool:
+    try:
+        return module is not None and importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # what should be around it is not there, or not a package
+        return False
 
 
 def rows(module: str) -> list[Row]:
@@ -178,7 +218,7 @@ def rows(module: str) -> list[Row]:
         for path in (name, *(f"{name}.{member}" for member in _compared_members(module, value))):
             shape = find(f"inngest{module}", path, theirs)
             assert shape is not None, path
-            found = find(counterpart(module), path, ours)
+            found = find(counterpart(f"inngest{module}") or "", path, ours)
             is_private = found is None and module.startswith("._internal")
             if is_private:  # how it is called is nobody's business, and differs from one Python to the next
                 shape = Shape(shape.kind)
@@ -232,6 +272,8 @@ def render() -> str:
         "",
         f"Pydantic: {PYDANTIC}.",
     ]
+    lines += ["", "## Modules without a counterpart", "", "With all modules inside of them:", ""]
+    lines += ["| module | reason |", "|---|---|", *(f"| `{module}` | {ABSENT[module]} |" for module in sorted(ABSENT))]
     for module in MODULES:
         lines += ["", f"## `inngest{module}`", "", "| name | official | here |", "|---|---|---|"]
         lines += [f"| `{row.name}` | {_cell(row.official)} | {row.verdict.replace('|', '/')} |" for row in rows(module)]

@@ -28,6 +28,13 @@ def test_no_reason_is_left_over() -> None:
     assert [] == sorted(set(compatibility.REASONS) - differing)
 
 
+def test_no_module_is_missing_without_a_reason_and_none_has_a_reason_that_is_there() -> None:
+    missing = compatibility.missing_modules()
+
+    assert [] == [module for module, reason in missing.items() if not reason]
+    assert set() == set(compatibility.ABSENT) - set(missing)
+
+
 def test_a_workers_connection_has_the_methods_of_the_official_one() -> None:
     def shapes(package: str) -> dict[str, surface.Shape]:
         module, connect = surface.load(package), surface.load(f"{package}.connect").connect
