@@ -132,6 +132,32 @@ async def test_health_and_the_dev_document(start: StartSystem) -> None:
         assert ["app-f"] == [function["slug"] for function in info["functions"]]
 
 
+async def test_the_dev_document_says_how_the_server_was_started(start: StartSystem) -> None:
+    urls = ["http://user:secret@127.0.0.1:9/api/inngest?token=secret"]
+    async with start(sdk_urls=urls, poll=None, poll_interval=60.0, retry_interval=2.0) as system:
+        gateway = (await system.http.post("/v0/connect/start", content=b"")).status_code
+        info = (await system.http.get("/dev")).json()
+
+    options = info["startOpts"]
+    port = options.pop("connectGatewayPort")
+    assert (200, True) == (gateway, 0 < port != system.http.base_url.port)
+    assert {
+        "urls": ["http://127.0.0.1:9/api/inngest"],
+        "autodiscover": False,
+        "poll": True,
+        "poll_interval": 60,
+        "tick": 0,
+        "retry_interval": 2,
+        "queue_workers": 100,
+        "require_keys": False,
+        "connectGatewayHost": "127.0.0.1",
+        "persist": True,
+        "redis_uri": "",
+        "postgres_uri": "",
+    } == options
+    assert info["features"]["FEATURE_CEL_SEARCH"]
+
+
 async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem) -> None:
     def script(_: Call) -> Steps:
         yield run("a", {"x": 1})

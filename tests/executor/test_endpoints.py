@@ -193,3 +193,29 @@ async def test_only_bearers_of_a_key_begin_runs_and_only_of_a_token_fetch_result
         ]
 
     assert [401] * 4 == [answer.status_code for answer in calls]
+
+
+async def test_steps_of_a_run_keep_to_the_limits_of_its_endpoint() -> None:
+    async with begun() as run:
+        begun_run = (await run.begin()).json()["data"]
+        limited = {"functionId": begun_run["fn_id"], "limit": "1"}
+        steps = await run.system.http.post("/fn/step-limit", data=limited)
+        many = await run.save(op("StepRun", "a", data=1), op("StepRun", "b", data=2))
+        await run.system.http.post("/fn/state-size-limit", data=limited)
+        large = await run.save(op("StepRun", "a", data=10))
+
+    assert 200 == steps.status_code
+    assert (400, "the run would have more than 1 steps") == (many.status_code, many.json()["error"])
+    assert (413, "the run's state would be larger than 1 bytes") == (large.status_code, large.json()["error"])
+
+
+@pytest.mark.parametrize(("levels", "status"), [(398, 200), (399, 400)])
+async def test_the_event_of_a_run_is_nested_as_deep_as_is_said_and_no_deeper(levels: int, status: int) -> None:
+    async with begun() as run:
+        more = "[" * levels + "]" * levels
+        data = f'{{"domain":"{run.domain}","more":{more}}}'
+        body = f'{{"run_id":"{run.run_id}","event":{{"data":{data}}}}}'
+        answer = await run.system.http.post("/v1/checkpoint", content=body)
+
+    assert status == answer.status_code
+    assert ("nested deeper than 400 levels" in answer.text) == (status == 400)

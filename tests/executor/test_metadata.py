@@ -148,3 +148,19 @@ async def test_the_names_of_metadata_count_for_its_limit(start: StartSystem) -> 
         assert 413 == (await system.http.post(f"/v1/runs/{run_id}/metadata", json=body)).status_code
         body["metadata"] = entries[:250]
         assert 200 == (await system.http.post(f"/v1/runs/{run_id}/metadata", json=body)).status_code
+
+
+@pytest.mark.parametrize(("levels", "status"), [(397, 200), (398, 400)])
+async def test_metadata_is_nested_as_deep_as_is_said_and_no_deeper(
+    start: StartSystem, levels: int, status: int
+) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        run_id = (await system.run_of(await system.send("test/x")))["run_id"]
+        nested = "[" * levels + "]" * levels
+        body = f'{{"metadata":[{{"kind":"a","values":{{"x":{nested}}}}}]}}'
+        answer = await system.http.post(f"/v1/runs/{run_id}/metadata", content=body)
+        trace = await system.http.get(f"/v2/runs/{run_id}/trace")
+
+    assert (status, 200) == (answer.status_code, trace.status_code)
+    assert ("metadata is nested deeper than 400 levels" in answer.text) == (status == 400)
+    assert (nested in trace.text) == (status == 200)

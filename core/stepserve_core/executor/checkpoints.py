@@ -18,6 +18,7 @@ from stepserve_core.executor.fragments import NULL
 from stepserve_core.executor.loop import LEASE
 from stepserve_core.executor.plan import finish_of
 from stepserve_core.executor.progress import finish_step, timing_of
+from stepserve_core.executor.registry import RunLimits
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.waiting_ops import plan_defer
 
@@ -87,7 +88,7 @@ def _save(
     run = scope.tables.runs.facts(run_id)
     if run is None:
         return None, CheckpointRefusedError(400, "run not found in state store")
-    refusal = _refuse_all(run, ops)
+    refusal = _refuse_all(run, scope.registry.limits_of(run.function_id), ops)
     if refusal is not None:
         return None, refusal
     called_at = run.rank if item_id is None else scope.tables.queue.advance(item_id, generation, scope.now + LEASE)
@@ -100,14 +101,14 @@ def _save(
     return scope.tables.runs.facts(run_id), refusal
 
 
-def _refuse_all(run: RunFacts, ops: list[Op]) -> CheckpointRefusedError | None:
+def _refuse_all(run: RunFacts, allowed: RunLimits, ops: list[Op]) -> CheckpointRefusedError | None:
     known = _FINISHED | _LAZY | _NEVER | {"StepPlanned"}
     if any(op.op not in known for op in ops):
         return CheckpointRefusedError(400, "cannot checkpoint async steps", {"run_id": run.id})
-    if run.state_size + sum(len(memoryview(op.data)) for op in ops) > limits.RUN_STATE:
-        return CheckpointRefusedError(413, f"the run's state would be larger than {limits.RUN_STATE} bytes")
-    if run.step_count + sum(op.op in _FINISHED for op in ops) > limits.STEPS_PER_RUN:
-        return CheckpointRefusedError(400, f"the run would have more than {limits.STEPS_PER_RUN} steps")
+    if run.state_size + sum(len(memoryview(op.data)) for op in ops) > allowed.state:
+        return CheckpointRefusedError(413, f"the run's state would be larger than {allowed.state} bytes")
+    if run.step_count + sum(op.op in _FINISHED for op in ops) > allowed.steps:
+        return CheckpointRefusedError(400, f"the run would have more than {allowed.steps} steps")
     return None
 
 

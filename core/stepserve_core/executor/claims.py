@@ -81,7 +81,7 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
         stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
         defers=describe_known(scope.tables.defers.of_run(run.id)) if run.defers else b"{}",
     )
-    facts = msgspec.structs.replace(run, max_attempts=function.config.max_attempts)
+    facts = scope.registry.complete(run, function)
     work = Work(item.id, item.kind, item.run_id, item.step, item.attempt, item.generation, item.queued_at, mark)
     return Claim(work, facts, function, state, item.payload)
 

@@ -14,7 +14,7 @@ from stepserve_core.executor.flow import bulk_cancelling
 from stepserve_core.executor.flow.pausing import release, set_paused
 from stepserve_core.executor.loop import Loop
 from stepserve_core.executor.metadata import Entry, add_metadata
-from stepserve_core.executor.registry import Registry
+from stepserve_core.executor.registry import Registry, RunLimits
 from stepserve_core.executor.reruns import rerun
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.signals import deliver_signal
@@ -127,6 +127,20 @@ class Controls(ABC):
         new_id = await self.write(lambda scope: rerun(scope, run_id, from_step, given))
         self.loop.wake()
         return new_id
+
+    async def limit_runs(self, slug: str, *, steps: int | None = None, state: int | None = None) -> None:
+        """Let the runs of a function have other limits, until the executor stops; None leaves a limit as it is.
+
+        Raises:
+            FunctionNotFoundError: there is no such function.
+        """
+        async with self._syncing:
+            function = self.registry.find(slug)
+            if function is None:
+                raise FunctionNotFoundError(f"function {slug} not found")
+            known = self.registry.limits_of(function.id)
+            allowed = RunLimits(known.steps if steps is None else steps, known.state if state is None else state)
+            self.registry = self.registry.limited(function.id, allowed)
 
     async def tick(self, slug: str) -> int:
         """Let the pending ticks of a function's schedules fire now; return how many there are.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from stepserve_core.executor import limits
 from stepserve_core.executor.failures import Failure
 
 GATEWAY, AI_GATEWAY = "gateway", "ai_gateway"
@@ -39,6 +40,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     the concurrency keys of its calls, as JSON, or None. `event_seq` is its trigger in the table of events; `batch_id`
     says that there are more. `flow` is what `flow/holds.py` wrote. `started` says that it was called before,
     `defers` how many functions it deferred. `edited_input` are the arguments that `edited_step` runs with.
+    `step_limit` and `state_limit` (bytes) are what it may have.
     """
 
     id: str
@@ -58,6 +60,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     edited_step: str | None = None
     edited_input: bytes | None = None
     max_attempts: int = 5
+    step_limit: int = limits.STEPS_PER_RUN
+    state_limit: int = limits.RUN_STATE
 
 
 class StepRef(msgspec.Struct, frozen=True):

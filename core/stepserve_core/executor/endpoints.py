@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stepserve_core.executor import ids, limits
+from stepserve_core.executor import ids
 from stepserve_core.executor.answers import Answer, Op, read_ops
 from stepserve_core.executor.apply import apply
 from stepserve_core.executor.checkpoints import CheckpointRefusedError
@@ -15,6 +15,7 @@ from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.fragments import NULL
 from stepserve_core.executor.function_config import ENDPOINT, FunctionConfig, Retries, Runtime, StepConfig
 from stepserve_core.executor.loop import LEASE
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 from stepserve_core.executor.plan import RetryPolicy, finish_of, plan
 from stepserve_core.executor.progress import finish_step, timing_of
 from stepserve_core.executor.scope import Scope
@@ -48,6 +49,10 @@ class NewEndpointRun(msgspec.Struct):
     retries: int = 0
 
 
+class _RawEvent(msgspec.Struct):
+    event: msgspec.Raw
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A run that was begun, and whose it is."""
 
@@ -63,6 +68,8 @@ async def open_run(executor: Executor, body: bytes) -> tuple[Opened, bool]:
         ValueError: the body is not what begins a run.
         CheckpointRefusedError: there is such a run of another function, or its steps cannot be saved.
     """
+    if is_too_deep(bytes(msgspec.json.decode(body, type=_RawEvent).event)):
+        raise ValueError(f"the event is {TOO_DEEP}")
     given = msgspec.json.decode(body, type=NewEndpointRun)
     if not ids.is_ulid(given.run_id):
         raise ValueError("run_id must be a ULID")
@@ -132,17 +139,18 @@ def _save(scope: Scope, run_id: str, ops: list[Op], policy: RetryPolicy) -> None
     generation = scope.tables.queue.take(item_id, scope.now + LEASE)
     if generation is None or function is None:
         raise CheckpointRefusedError(409, "stale dispatch: the run was taken over")
-    if run.step_count + len(ops) > limits.STEPS_PER_RUN:
-        raise CheckpointRefusedError(400, f"the run would have more than {limits.STEPS_PER_RUN} steps")
-    if run.state_size + sum(len(memoryview(op.data)) for op in ops) > limits.RUN_STATE:
-        raise CheckpointRefusedError(413, f"the run's state would be larger than {limits.RUN_STATE} bytes")
+    allowed = scope.registry.limits_of(run.function_id)
+    if run.step_count + len(ops) > allowed.steps:
+        raise CheckpointRefusedError(400, f"the run would have more than {allowed.steps} steps")
+    if run.state_size + sum(len(memoryview(op.data)) for op in ops) > allowed.state:
+        raise CheckpointRefusedError(413, f"the run's state would be larger than {allowed.state} bytes")
     _finish(scope, run_id, [op for op in ops if op.op in _FINISHED])
     rest = [op for op in ops if op.op not in _FINISHED]
     if not rest:
         scope.tables.queue.put_back(item_id, generation, scope.now + TAKEOVER, 0, scope.now)
         return
     run = scope.tables.runs.facts(run_id) or run
-    facts = msgspec.structs.replace(run, max_attempts=function.config.max_attempts)
+    facts = scope.registry.complete(run, function)
     work = Work(item_id, "discover", run_id, None, 0, generation, scope.now, checkpointed=True)
     decisions = plan(work, facts, Answer(ops=rest, request_version=2), scope.now, policy)
     apply(scope, work, decisions, scope.now)

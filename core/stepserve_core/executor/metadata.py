@@ -8,6 +8,7 @@ import msgspec
 
 from stepserve_core._canonical import canonicalize
 from stepserve_core.executor import limits
+from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.metadata import RUN
 
@@ -44,6 +45,8 @@ def read_entries(raws: bytes | msgspec.Raw) -> list[Entry]:
     Raises:
         MetadataInvalidError: it is something else.
     """
+    if is_too_deep(bytes(raws)):
+        raise MetadataInvalidError(f"metadata is {TOO_DEEP}")
     try:
         given = msgspec.json.decode(raws, type=list[_Raw])
         entries = [Entry(raw.kind, canonicalize(bytes(raw.values))) for raw in given]

@@ -63,11 +63,11 @@ def plan(work: Work, run: RunFacts, answer: Answer, now: float, policy: RetryPol
 
 def plan_overflow(run: RunFacts) -> EndRun | None:
     """Return the end of a run that has too many steps to be called again, else None (executor.md 4.7)."""
-    return _too_many_steps() if run.step_count >= limits.STEPS_PER_RUN else None
+    return _too_many_steps(run.step_limit) if run.step_count >= run.step_limit else None
 
 
-def _too_many_steps() -> EndRun:
-    message = f"The function run exceeded the step limit of {limits.STEPS_PER_RUN} steps."
+def _too_many_steps(limit: int) -> EndRun:
+    message = f"The function run exceeded the step limit of {limit} steps."
     return _fail(Failure(_OVERFLOWED, message, name=_OVERFLOWED))
 
 
@@ -101,10 +101,10 @@ def _plan_ops(
     work: Work, run: RunFacts, answer: Answer, ops: list[Op], now: float, policy: RetryPolicy
 ) -> list[Decision]:
     if len(ops) > limits.OPS_PER_ANSWER:
-        return [_too_many_steps()]
+        return [_too_many_steps(limits.OPS_PER_ANSWER)]
     added = sum(len(memoryview(op.data)) for op in ops)
-    if run.state_size + added > limits.RUN_STATE:
-        message = f"The function run exceeded the state size limit of {limits.RUN_STATE} bytes."
+    if run.state_size + added > run.state_limit:
+        message = f"The function run exceeded the state size limit of {run.state_limit} bytes."
         return [_fail(Failure(_STATE_OVERFLOWED, message, name=_STATE_OVERFLOWED))]
     if _are_kept(work, ops):
         return _plan_kept(work, run, answer, ops, now, policy)

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
+from stepserve_core.executor import limits
+from stepserve_core.executor.decisions import RunFacts
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.triggers import TriggerIndex
+
+
+class RunLimits(msgspec.Struct, frozen=True):
+    """How many steps, and how many bytes of state, a run may have."""
+
+    steps: int
+    state: int
 
 
 class Registry:
@@ -15,10 +26,18 @@ class Registry:
     Args:
         functions: all of them.
         backlog_limit: runs of one function that may wait to start; None for any number.
+        overrides: limits of runs by the id of their function, where they differ from those of `limits`.
     """
 
-    def __init__(self, functions: Iterable[Function] = (), *, backlog_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        functions: Iterable[Function] = (),
+        *,
+        backlog_limit: int | None = None,
+        overrides: Mapping[str, RunLimits] | None = None,
+    ) -> None:
         self.backlog_limit = backlog_limit
+        self._overrides = dict(overrides or {})
         self._by_id = {function.id: function for function in functions}
         self._by_slug = {function.slug: function for function in self._by_id.values() if not function.archived}
         self._triggers = TriggerIndex(
@@ -27,7 +46,23 @@ class Registry:
 
     def replaced(self, functions: Iterable[Function]) -> Registry:
         """Return a registry of other functions, with the same settings."""
-        return Registry(functions, backlog_limit=self.backlog_limit)
+        return Registry(functions, backlog_limit=self.backlog_limit, overrides=self._overrides)
+
+    def limited(self, function_id: str, allowed: RunLimits) -> Registry:
+        """Return a registry where the runs of a function have other limits."""
+        overrides = {**self._overrides, function_id: allowed}
+        return Registry(self.all(), backlog_limit=self.backlog_limit, overrides=overrides)
+
+    def limits_of(self, function_id: str) -> RunLimits:
+        """Return the limits of the runs of a function."""
+        return self._overrides.get(function_id) or RunLimits(limits.STEPS_PER_RUN, limits.RUN_STATE)
+
+    def complete(self, run: RunFacts, function: Function) -> RunFacts:
+        """Add to the facts of a run what its function decides: its attempts and its limits."""
+        allowed = self.limits_of(function.id)
+        return msgspec.structs.replace(
+            run, max_attempts=function.config.max_attempts, step_limit=allowed.steps, state_limit=allowed.state
+        )
 
     def __len__(self) -> int:
         return len(self._by_slug)

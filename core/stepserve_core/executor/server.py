@@ -29,6 +29,7 @@ from stepserve_core.executor.http_protocol import BoundedProtocol
 from stepserve_core.executor.listening import QuietServer, bind, bind_gateway, reachable
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
+from stepserve_core.executor.start_options import start_options
 from stepserve_core.executor.store.database import damaged, is_damage
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
@@ -130,6 +131,11 @@ class ServerConfig:
             raise ConfigurationError(f"--dashboard-token must have at least {SHORTEST_TOKEN} characters")
 
     @property
+    def is_polling(self) -> bool:
+        """Whether healthy apps are synced again at each interval."""
+        return self.kind == "dev" if self.poll is None else self.poll
+
+    @property
     def access(self) -> Access:
         """Who may do what."""
         keys = [key for key in (self.signing_key, self.signing_key_fallback) if key]
@@ -173,6 +179,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     sync_transport = HttpTransport()
     sync = _build_sync(executor, sync_transport, config)
     api = build_api(executor, config.access, sync, gateway, dashboard=config.dashboard)
+    api.state.start_options = start_options(config, gateway.port)
     server = QuietServer(_uvicorn_config(api, config))
     finished = asyncio.Event()
     serve_task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -232,7 +239,7 @@ def _build_sync(executor: Executor, transport: HttpTransport, config: ServerConf
         kind=config.kind,
         signing_key=config.signing_key,
         interval=config.poll_interval,
-        poll_healthy=config.kind == "dev" if config.poll is None else config.poll,
+        poll_healthy=config.is_polling,
         discovery=Discovery() if config.discover else None,
     )
 

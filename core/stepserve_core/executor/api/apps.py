@@ -87,13 +87,13 @@ async def dev(request: Request) -> Response:
         {
             "version": VERSION,
             "authed": False,
-            "startOpts": {},
+            "startOpts": request.app.state.start_options,
             "functions": functions,
             "handlers": [],
             "isSingleNodeService": False,
             "isMissingSigningKey": not access.signing_keys,
             "isMissingEventKeys": not access.event_keys,
-            "features": {},
+            "features": {"FEATURE_CEL_SEARCH": True, "run-details-v4": True, "enable-step-metadata": True},
         }
     )
 

@@ -52,6 +52,8 @@ _RUN_SEARCH: dict[str, _Schema] = {
 
 QUERIES: dict[str, dict[str, _Schema]] = {
     "/fn/remove": {"url": _TEXT},
+    "/fn/step-limit": {"functionId": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 10_000}},
+    "/fn/state-size-limit": {"functionId": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 33_554_432}},
     "/v0/connect/envs/{env}/conns": {"app_id": _TEXT},
     "/v1/events": {
         "name": _TEXT,

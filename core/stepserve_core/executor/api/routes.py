@@ -24,6 +24,7 @@ from stepserve_core.executor.api import (
     live,
     metadata,
     metrics,
+    overrides,
     overview,
     reads,
     realtime,
@@ -57,6 +58,10 @@ ROUTES = [
     Route("/invoke/{slug:path}", intake.invoke, methods=["POST"]),
     Route("/fn/register", apps.register, methods=["POST"]),
     Route("/fn/remove", apps.remove, methods=["DELETE"]),
+    Route("/fn/step-limit", overrides.limit_steps, methods=["POST"]),
+    Route("/fn/step-limit", overrides.reset_steps, methods=["DELETE"]),
+    Route("/fn/state-size-limit", overrides.limit_state, methods=["POST"]),
+    Route("/fn/state-size-limit", overrides.reset_state, methods=["DELETE"]),
     Route("/health", apps.health, methods=["GET"]),
     Route("/metrics", metrics.get_metrics, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
@@ -153,5 +158,6 @@ def build_api(
     app.state.gateway = gateway
     app.state.live = LiveFeed(executor.store)
     app.state.sessions = Sessions(access.signing_keys, access.dashboard_token) if access.signing_keys else None
+    app.state.start_options = {}
     app.state.guesses = Guesses()
     return app
