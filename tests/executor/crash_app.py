@@ -46,7 +46,7 @@ def impatient(call: Call) -> Steps:
     never, answer = yield [wait("never", "test/never", "50ms"), run("beside", number)]
     try:
         # A number of its own, because the event that stops a number may come before the time is over.
-        yield invoke("slow", "app-stuck", {"n": -1 - number}, "50ms")
+        yield invoke("slow", "app-stuck", {"n": -1000 - number}, "50ms")
     except StepFailedError as error:
         return [never, answer, error.error["name"]]
 
