@@ -12,6 +12,9 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import pytest
+
 import stepserve
 import stepserve_core
 
@@ -100,3 +103,14 @@ def child(
             yield process
         finally:
             process.kill()
+
+
+def wait_for_app(port: int) -> None:
+    """Wait until an app answers."""
+    for _ in range(400):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/api/inngest")
+        except httpx.TransportError:
+            continue
+        return
+    pytest.fail("the app did not start")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from stepserve_core.cli import application
-from tests.cli.command import child, environment, running
+from tests.cli.command import child, environment, running, wait_for_app
 
 ULID = r"[0-9A-Z]{26}"
 
@@ -30,7 +30,7 @@ def urls() -> Generator[tuple[str, str]]:
         running("dev", *options) as server,
         child(app, environment(INNGEST_BASE_URL=server.url), Path(__file__).parents[2]),
     ):
-        _wait_for(port)
+        wait_for_app(port)
         yield server.url, f"http://127.0.0.1:{port}/api/inngest"
 
 
@@ -212,13 +212,3 @@ def test_shells_complete_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     assert 0 == ended.value.code
     assert ["list", "show", "watch", "cancel", "rerun"] == capsys.readouterr().out.split()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(400):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/api/inngest")
-        except httpx.TransportError:
-            continue
-        return
-    pytest.fail("the app did not start")

@@ -25,6 +25,7 @@ ORDERED = stepserve.Event(name="shop/ordered")
 
 SYNC = """
 import pytest
+from stepserve.testing import Faults
 from app import ORDERED, client, order
 
 @pytest.mark.stepserve(client, [order])
@@ -32,6 +33,13 @@ def test_sync(stepserve, stepserve_clock):
     run = stepserve.send(ORDERED)
     stepserve_clock.advance("3d")
     assert run.output == "charged"
+
+@pytest.mark.stepserve(client, [order], faults=Faults(drop_answer=1.0))
+def test_faults(stepserve):
+    run = stepserve.send(ORDERED)
+    stepserve.run_until_idle(skip_time=True)
+    assert run.output == "charged"
+    assert [finding.step for finding in stepserve.fault_report.repeated] == ["charge"]
 """
 
 ASYNC = """
@@ -140,7 +148,7 @@ def run_pytest(folder: pathlib.Path, **tests: str) -> subprocess.CompletedProces
 def test_the_fixtures_work_in_a_project_of_their_own(tmp_path: pathlib.Path) -> None:
     done = run_pytest(tmp_path, sync=SYNC, coloured=ASYNC, overridden=OVERRIDDEN, server=SERVER)
 
-    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert "7 passed" in done.stdout, done.stdout + done.stderr
     assert 0 == done.returncode
 
 

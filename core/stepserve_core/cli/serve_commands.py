@@ -31,8 +31,9 @@ from stepserve_core.cli.serve_flags import (
     option,
 )
 from stepserve_core.cli.serve_options import SETTINGS, ServeCommand
-from stepserve_core.cli.settings import check_urls, read_duration, values_of
+from stepserve_core.cli.settings import check_urls, read_duration, values_of, variable_of
 from stepserve_core.errors import ConfigurationError
+from stepserve_core.faults import Faults
 
 if TYPE_CHECKING:
     from stepserve_core.executor.server import ServerConfig
@@ -80,6 +81,14 @@ def dev(
             metavar="NAME",
         ),
     ] = None,
+    faults: Annotated[
+        str | None,
+        option(
+            "--faults",
+            "Let calls be lost, doubled, delayed and damaged, such as drop_answer=0.1,seed=7; see docs/testing.md.",
+            metavar="FAULTS",
+        ),
+    ] = None,
     no_ui: NoUi = False,
     log_level: Level = LogLevel.INFO,
     json_log: JsonLog = False,
@@ -108,6 +117,7 @@ def dev(
         retention=read_duration("--retention", retention),
         allowed_hosts=values_of("--allowed-host", allowed_host, os.environ),
         dashboard=not no_ui,
+        faults=_read_faults(faults),
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(context, config, f"for development; {kept}")
@@ -176,6 +186,14 @@ def start(
     )
     log_lines.configure(log_level, as_json=json_log)
     _serve(context, config, f"for production; runs are kept in {db}")
+
+
+def _read_faults(text: str | None) -> Faults | None:
+    """Return what goes wrong; None where nothing was said."""
+    try:
+        return Faults.parse(text) if text else None
+    except ConfigurationError as error:
+        raise UsageProblem(f"--faults (or the environment variable {variable_of('--faults')}): {error}") from None
 
 
 def _config_type() -> type[ServerConfig]:

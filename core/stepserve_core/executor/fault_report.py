@@ -6,6 +6,7 @@ unless it depends on something else.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, OrderedDict
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import AddDefer, Decision, EndRun, FailAttempt, FinishStep, StepRef
 from stepserve_core.faults import Faults
 from stepserve_core.history import EXECUTED_OPS
+
+_log = logging.getLogger(__name__)
 
 _EXECUTED = EXECUTED_OPS | {"Step"}
 _MOST_RUNS, _MOST_FINDINGS = 10_000, 1_000
@@ -85,9 +88,7 @@ class FaultReport:
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.injected.items())) or "none"
         lines = [f"faults with seed {self.faults.seed}: {counts}"]
         for what, findings in self._findings.items():
-            for function, run_id, step, detail in findings.values():
-                subject = f"function {function!r}" if step is None else f"step {step!r} of {function!r}"
-                lines.append(f"{subject} {what}, {detail} (run {run_id})")
+            lines += [_line(what, finding) for finding in findings.values()]
         return "\n".join(lines if len(lines) > 1 else [*lines, "no step ran more than once, and nothing changed"])
 
     def note(self, item: Claim, decisions: list[Decision]) -> None:
@@ -137,7 +138,8 @@ class FaultReport:
         key = (item.run.id, step)
         is_first = key not in findings and len(findings) < _MOST_FINDINGS
         if is_first or (key in findings and what == _REPEATED):  # of the others the first is the one to look at
-            findings[key] = Finding(item.function.slug, item.run.id, step, detail)
+            finding = findings[key] = Finding(item.function.slug, item.run.id, step, detail)
+            _log.log(logging.INFO if what == _REPEATED else logging.WARNING, "%s", _line(what, finding))
 
     def _of(self, what: str) -> tuple[Finding, ...]:
         return tuple(self._findings.get(what, {}).values())
@@ -148,6 +150,12 @@ class FaultReport:
             if len(self._runs) > _MOST_RUNS:
                 self._runs.popitem(last=False)
         return self._runs[run_id]
+
+
+def _line(what: str, finding: Finding) -> str:
+    function, run_id, step, detail = finding
+    subject = f"function {function!r}" if step is None else f"step {step!r} of {function!r}"
+    return f"{subject} {what}, {detail} (run {run_id})"
 
 
 def _step_of(decision: Decision) -> StepRef | None:

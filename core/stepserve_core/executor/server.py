@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import logging
 import signal
 import sqlite3
 import sys
@@ -23,6 +24,7 @@ from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.connect.gateway import Gateway
 from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import GRACE, Executor
+from stepserve_core.executor.fault_injection import FaultInjector
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.http_protocol import BoundedProtocol
@@ -33,6 +35,9 @@ from stepserve_core.executor.start_options import start_options
 from stepserve_core.executor.store.database import damaged, is_damage
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
+from stepserve_core.faults import Faults
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8288
 SHORTEST_TOKEN = 16
@@ -68,6 +73,7 @@ class ServerConfig:
         allowed_hosts: names under which a server without keys may be reached, besides local ones.
         backlog_limit: runs of one function that may wait to start; further ones are skipped. None for any number.
         retention: seconds after which runs that ended and events are deleted; None keeps them.
+        faults: what goes wrong on the way to apps; the log says in the end what came out.
     """
 
     kind: str = "dev"
@@ -94,6 +100,7 @@ class ServerConfig:
     dashboard: bool = True
     dashboard_token: str | None = None
     allowed_hosts: Sequence[str] = ()
+    faults: Faults | None = None
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -165,7 +172,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     with contextlib.ExitStack() as unless_served:
         listener = unless_served.enter_context(contextlib.closing(bind(config)))
         gateway_listener = unless_served.enter_context(contextlib.closing(bind_gateway(config, listener)))
-        executor = _build_executor(config, clock)
+        injector = None if config.faults is None else FaultInjector(config.faults)
+        executor = _build_executor(config, clock, injector)
         try:
             await executor.start()
         except BaseException as error:
@@ -199,9 +207,12 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         await sync_transport.close()
         await executor.stop(config.grace)
         await gateway.close()  # after the calls in flight: workers answer them until here
+        if injector is not None:
+            for line in injector.report.text().splitlines():
+                _log.info("%s", line)
 
 
-def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
+def _build_executor(config: ServerConfig, clock: Clock | None, injector: FaultInjector | None) -> Executor:
     settings = LoopSettings(
         config.concurrency, config.call_timeout, config.retry_interval, config.signing_key, config.backlog_limit
     )
@@ -214,6 +225,7 @@ def _build_executor(config: ServerConfig, clock: Clock | None) -> Executor:
         gateway_allow=allow,
         gateway_timeout=config.gateway_timeout,
         retention=config.retention,
+        around=None if injector is None else injector.around,
     )
 
 
