@@ -7,6 +7,7 @@ import socket
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 
 from stepserve_core.executor import discovery
@@ -90,6 +91,9 @@ async def test_a_server_without_apps_finds_one_and_then_looks_no_more(monkeypatc
                 await asyncio.sleep(0.005)
 
             assert ["app-f"] == [function.slug for function in running.executor.registry.active()]
+            async with httpx.AsyncClient(base_url=running.url) as http:
+                asked = await http.post("/v0/gql", json={"query": "{ apps { name autodiscovered } }"})
+    assert [{"name": "app", "autodiscovered": True}] == asked.json()["data"]["apps"]
     assert 1 == looks
 
 

@@ -420,3 +420,55 @@ async def test_the_url_of_an_app_that_was_not_found_is_put_right(start: StartSys
     assert ("", "unreachable") == (wrong["name"], wrong["error"])
     assert ({"name": "app", "url": system.app.url, "error": None}, [{"name": "app"}]) == (fixed, apps)
     assert "there is no app nobody" == unknown
+
+
+async def test_the_stream_mixes_events_and_ticks_the_newest_first(start: StartSystem) -> None:
+    clock = VirtualClock()
+    hourly = Fn("hourly", failing, triggers=[{"cron": "0 * * * *"}])
+    query = "query($given: StreamQuery!) { stream(query: $given) { id trigger type runs { status } } }"
+    async with start(*FUNCTIONS, hourly, clock=clock) as system:
+        await system.send("test/two", {"n": 1})
+        await system.advance(3600)
+        second = await system.send("test/wait")
+        await system.idle()
+        whole = (await ask(system, query, given={}))["stream"]
+        pages = [
+            (await ask(system, query, given=given))["stream"]
+            for given in (
+                {"limit": 1},
+                {"before": second},
+                {"after": whole[1]["id"]},
+                {"after": "2023-11-15T00:00:00Z"},
+                {"includeInternalEvents": True},
+            )
+        ]
+        wrong = await refused(system, query, given={"after": "yesterday"})
+
+    assert [("test/wait", "EVENT"), ("0 * * * *", "CRON"), ("test/two", "EVENT")] == [
+        (item["trigger"], item["type"]) for item in whole
+    ]
+    assert ["RUNNING", "FAILED", "COMPLETED"] == [item["runs"][0]["status"] for item in whole]
+    assert [whole[:1], whole[1:], whole[:1], []] == pages[:4]
+    assert {"inngest/function.finished", "inngest/function.failed", "test/wait"} < {one["trigger"] for one in pages[4]}
+    assert "yesterday" in wrong
+
+
+async def test_older_queries_find_events_and_runs(start: StartSystem) -> None:
+    events = "query($given: EventsQuery!) { events(query: $given) { id name } }"
+    legacy = """query($id: ID!) { functionRun(query: {functionRunId: $id}) { id status output event { name } } }"""
+    async with start(*FUNCTIONS) as system:
+        first = await system.send("test/two", {"n": 1})
+        second = await system.send("test/wait")
+        run_id = (await system.run_of(first))["run_id"]
+        found = [
+            [event["id"] for event in (await ask(system, events, given=given))["events"]]
+            for given in ({}, {"lastEventId": second}, {"name": "test/wait"})
+        ]
+        internal = (await ask(system, events, given={"name": "inngest/function.finished"}))["events"]
+        run = (await ask(system, legacy, id=run_id))["functionRun"]
+        missing = await refused(system, legacy, id="x")
+
+    assert [[second, first], [first], [second]] == found
+    assert 1 == len(internal)
+    assert {"id": run_id, "status": "COMPLETED", "output": '{"sum":3}', "event": {"name": "test/two"}} == run
+    assert "run not found: x" == missing

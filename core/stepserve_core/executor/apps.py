@@ -142,6 +142,7 @@ class AppSync:
         found = await self._discovery.look()
         for url in found:
             _log.info("found an app at %s (--no-discovery turns this off)", url)
+        self._executor.discovered.update(found)
         await self._sync_all(found)
 
     async def _sync_all(self, urls: Sequence[str]) -> None:

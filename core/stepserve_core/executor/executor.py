@@ -86,6 +86,8 @@ class Executor(Controls):
         self._http = HttpTransport()
         self.workers = Workers(self.clock)
         self._transport = transport or WorkerTransport(self._http, self.workers, lambda: self.registry)
+        self.discovered: set[str] = set()
+        """URLs at which apps were found by looking for them, since the start."""
         self.realtime = Broker(self.settings.signing_key)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None

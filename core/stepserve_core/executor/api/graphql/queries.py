@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepserve_core.executor import ids
 from stepserve_core.executor.api.graphql.costs import COUNT, PAGE, Once
+from stepserve_core.executor.api.graphql.stream import list_events, list_stream
 from stepserve_core.executor.api.graphql.trace import output_of, read_output_id
 from stepserve_core.executor.api.graphql.views import View, Views
 from stepserve_core.executor.api.graphql.workers import list_workers
@@ -68,6 +69,18 @@ class Queries:
         if found is None:
             raise ValueError("event not found")
         return self._views.event_v2(found)
+
+    async def events(self, _info: object, query: dict[str, Any]) -> list[View]:
+        """Return the newest events, in the older form."""
+        return await list_events(self._executor, self._views, query)
+
+    async def stream(self, _info: object, query: dict[str, Any]) -> list[View]:
+        """Return events and ticks of schedules, the newest first."""
+        return await list_stream(self._executor, self._views, query)
+
+    async def functionRun(self, _info: object, query: dict[str, str]) -> View:  # noqa: N802 - as in GraphQL
+        """Return a run, in the older form."""
+        return self._views.function_run(await self._run(query["functionRunId"]))
 
     async def eventsV2(  # noqa: N802 - as in GraphQL
         self,

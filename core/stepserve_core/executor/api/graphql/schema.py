@@ -22,7 +22,8 @@ enum ConcurrencyScope { ACCOUNT ENVIRONMENT FUNCTION }
 
 type App {
   id: ID! externalID: String! name: String! sdkLanguage: String! sdkVersion: String! framework: String url: String
-  checksum: String error: String appVersion: String connected: Boolean! functionCount: Int! functions: [Function!]!
+  checksum: String error: String appVersion: String connected: Boolean! autodiscovered: Boolean!
+  functionCount: Int! functions: [Function!]!
 }
 type Function {
   id: String! name: String! slug: String! config: String! triggers: [FunctionTrigger!] url: String! appID: String!
@@ -52,6 +53,7 @@ type FunctionRun {
   id: ID! functionID: String! function: Function event: Event eventID: ID! status: FunctionRunStatus startedAt: Time
   finishedAt: Time output: String cron: String batchID: ULID
 }
+type StreamItem { id: ULID! trigger: String! type: FunctionTriggerTypes! createdAt: Time! runs: [FunctionRun!] }
 type EventV2 {
   envID: UUID! id: ULID! idempotencyKey: String name: String! occurredAt: Time! raw: String! receivedAt: Time!
   runs: [FunctionRunV2!]!
@@ -96,6 +98,9 @@ input ConnectV1WorkerConnectionsOrderBy {
 }
 
 input EventQuery { eventId: ID! }
+input EventsQuery { name: String lastEventId: ID }
+input StreamQuery { after: String before: String limit: Int! = 20 includeInternalEvents: Boolean! = false }
+input FunctionRunQuery { functionRunId: ID! }
 input FunctionQuery { functionSlug: String! }
 input EventsFilter {
   from: Time! until: Time eventNames: [String!] includeInternalEvents: Boolean! = false query: String
@@ -115,6 +120,9 @@ type Query {
   functions: [Function!]
   functionBySlug(query: FunctionQuery!): Function
   event(query: EventQuery!): Event
+  events(query: EventsQuery!): [Event!] @deprecated(reason: "use eventsV2")
+  stream(query: StreamQuery!): [StreamItem!]!
+  functionRun(query: FunctionRunQuery!): FunctionRun @deprecated(reason: "use run")
   eventV2(id: ULID!): EventV2!
   eventsV2(first: Int! = 40, after: String, filter: EventsFilter!): EventsConnection!
   runs(

@@ -52,6 +52,7 @@ class Views:
             "error": app.error,
             "appVersion": app.version,
             "connected": app.error is None,
+            "autodiscovered": app.url in self._executor.discovered,
             "functionCount": len(functions),
             "functions": lambda _info: [self.function(one) for one in functions],
         }
@@ -106,6 +107,18 @@ class Views:
             "functionRuns": lambda _info: self._runs_of(event.internal_id, self.function_run),
             "totalRuns": lambda _info: self._count(event.internal_id, ended=None),
             "pendingRuns": lambda _info: self._count(event.internal_id, ended=False),
+        }
+
+    def stream_item(self, event: Event, *, is_tick: bool) -> View:
+        """Return an event, or a tick of a schedule, as an item of the stream; its trigger is a name or a schedule."""
+        self.costs.spend()
+        cron = event.value().get("data", {}).get("cron") if is_tick else None
+        return {
+            "id": event.internal_id,
+            "trigger": cron or event.name,
+            "type": "CRON" if is_tick else "EVENT",
+            "createdAt": to_rfc3339(event.received_at),
+            "runs": lambda _info: self._runs_of(event.internal_id, self.function_run),
         }
 
     def event_v2(self, event: Event) -> View:
