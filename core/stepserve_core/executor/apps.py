@@ -14,6 +14,7 @@ import msgspec
 from stepserve_core import _protocol
 from stepserve_core._signature import sign
 from stepserve_core.executor import fragments
+from stepserve_core.executor.addresses import normalize_url
 from stepserve_core.executor.answers import Reply
 from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import Executor
@@ -128,8 +129,8 @@ class AppSync:
         apps = await self._executor.read(lambda tables: tables.apps.all())
         failed = {app.url for app in apps if app.error is not None}
         healthy = {app.url for app in apps if app.error is None} if self._poll_healthy else set[str]()
-        known = {app.url for app in apps}
-        urls = failed | healthy | {url for url in self._urls if url not in known and self._poll_healthy}
+        known = {normalize_url(app.url) for app in apps}
+        urls = failed | healthy | {url for url in self._urls if normalize_url(url) not in known and self._poll_healthy}
         await self._sync_all(sorted(url for url in urls if url.startswith("http")))
 
     async def _discover(self) -> None:
@@ -142,7 +143,7 @@ class AppSync:
         found = await self._discovery.look()
         for url in found:
             _log.info("found an app at %s (--no-discovery turns this off)", url)
-        self._executor.discovered.update(found)
+        self._executor.discovered.update(map(normalize_url, found))
         await self._sync_all(found)
 
     async def _sync_all(self, urls: Sequence[str]) -> None:
@@ -187,7 +188,9 @@ def _note(tables: Tables, url: str, error: str | None, now: float) -> str | None
     if error is None:
         tables.apps.remove_placeholder(url)
     elif not apps:
-        placeholder = App(str(uuid.uuid5(uuid.NAMESPACE_OID, url)), "", url, "", "", None, "", error, now)
+        placeholder = App(
+            str(uuid.uuid5(uuid.NAMESPACE_OID, normalize_url(url))), "", url, "", "", None, "", error, now
+        )
         tables.apps.put(placeholder)
     for app in apps:
         tables.apps.set_error(app.id, error)

@@ -87,7 +87,7 @@ class Executor(Controls):
         self.workers = Workers(self.clock)
         self._transport = transport or WorkerTransport(self._http, self.workers, lambda: self.registry)
         self.discovered: set[str] = set()
-        """URLs at which apps were found by looking for them, since the start."""
+        """URLs at which apps were found by looking for them, since the start; normalised."""
         self.realtime = Broker(self.settings.signing_key)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from stepserve_core.executor.addresses import normalize_url
 from stepserve_core.executor.flow.options import Flow, read_flow
 from stepserve_core.executor.function_config import FunctionConfig
 from stepserve_core.executor.store.changes import Changes
@@ -72,13 +73,15 @@ class Apps:
         return [App(*row) for row in self._execute(f"SELECT {_APP} FROM apps ORDER BY name, url")]
 
     def of_url(self, url: str) -> list[App]:
-        """Return the apps that were synced from a URL."""
-        return [App(*row) for row in self._execute(f"SELECT {_APP} FROM apps WHERE url = ?", (url,))]
+        """Return the apps that were synced from a URL, however it was written."""
+        wanted = normalize_url(url)
+        return [app for app in self.all() if normalize_url(app.url) == wanted]
 
     def remove_placeholder(self, url: str) -> None:
         """Remove the entry of a URL that had no app yet."""
-        removed = self._execute("DELETE FROM apps WHERE url = ? AND name = ''", (url,))
-        self._changes.apps |= removed.rowcount > 0
+        for app in self.of_url(url):
+            if not app.name:
+                self.remove(app.id)
 
     def remove(self, app_id: str) -> bool:
         """Remove an app. Return False where there is none."""

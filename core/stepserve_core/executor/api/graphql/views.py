@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stepserve_core.executor import limits
+from stepserve_core.executor.addresses import normalize_url
 from stepserve_core.executor.api.graphql.costs import Costs, Once
 from stepserve_core.executor.api.graphql.trace import trace_of
 from stepserve_core.executor.api.graphql.workers import Worker
@@ -52,7 +53,7 @@ class Views:
             "error": app.error,
             "appVersion": app.version,
             "connected": app.error is None,
-            "autodiscovered": app.url in self._executor.discovered,
+            "autodiscovered": normalize_url(app.url) in self._executor.discovered,
             "functionCount": len(functions),
             "functions": lambda _info: [self.function(one) for one in functions],
         }
