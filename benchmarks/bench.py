@@ -68,9 +68,9 @@ SECTIONS = {
     "import": Section(import_rows, quick_rows=partial(import_rows, fewest=3), quick_subjects=(OURS,)),
     "http": Section(http_rows, rounds=3),
     "send": Section(send_rows, quick_rounds=3, quick_subjects=SUBJECTS),
-    "runs": Section(run_rows, rounds=3, quick_subjects=(OURS,)),
+    "runs": Section(run_rows, rounds=3, quick_rows=partial(run_rows, frameworks=("fastapi",)), quick_subjects=(OURS,)),
     "checkpoints": Section(checkpoint_rows, rounds=3),
-    "executor": Section(executor_rows, rounds=3),
+    "executor": Section(executor_rows, rounds=3, quick_rows=partial(executor_rows, durabilities=(True,))),
     "test-mode": Section(harness_rows, quick_rounds=3),
     "sleeping": Section(sleeping_rows, rounds=3, quick_rows=partial(sleeping_rows, sleeping=10_000)),
 }

@@ -46,10 +46,12 @@ def checkpoint_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
             yield _ours(group, what, "s", [cost[field] for cost in taken], goal)
 
 
-def executor_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
+def executor_rows(
+    subjects: tuple[str, ...], rounds: int, durabilities: tuple[bool, ...] = (True, False)
+) -> Iterator[Row]:
     """Measure latency and throughput, over HTTP and in process, durable (each commit synced) and in memory."""
     for title, measurement in executor.MEASUREMENTS.items():
-        for durable in (True, False):
+        for durable in durabilities:
             kept = "durable" if durable else "in memory"
             progress(f"executor, {title}, {kept}")
             with tempfile.TemporaryDirectory() as folder:
