@@ -98,8 +98,8 @@ def test_the_contract_suite_loads_pytest_and_no_framework() -> None:
 
 
 FOREIGN = {"_body", "_finished", "_get_current_object", "_headers", "_headers_written", "_write_buffer"}
-"""Private attributes of frameworks that adapters need: Django's request, Flask's and Quart's proxies, and what a handler
-of Tornado has written so far, which a durable endpoint saves."""
+"""Private attributes of frameworks that adapters need: Django's request, Flask's and Quart's proxies, and what a
+handler of Tornado has written so far, which a durable endpoint saves."""
 
 
 def test_no_adapter_touches_private_attributes_of_the_core() -> None:
