@@ -47,7 +47,7 @@ def stepserve(
 ) -> Generator[Harness | HarnessSync, None, None]:
     """A harness for the app: `Harness` in async tests, `HarnessSync` in others."""
     from stepserve.testing.harness import Harness, HarnessSync
-    from stepserve_core._runtime import run_sync
+    from stepserve_core.testing import run_sync
 
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("stepserve"))):  # the closest one counts

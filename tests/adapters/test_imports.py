@@ -12,6 +12,7 @@ import re
 import pytest
 
 import stepserve
+import stepserve_pytest
 from tests.loaded import loaded_by
 
 OWN = {
@@ -122,13 +123,10 @@ PRIVATE = re.compile(
     r"^\s*(?:from|import) (stepserve_core\._\w+)|^\s*from stepserve_core import .*\b(_[a-z]\w*)", re.MULTILINE
 )
 
-OF_THE_ENGINE = ("testing", "stepserve_pytest")
-"""Parts that stand in for the server, and so look inside the engine."""
-
 
 def _sources() -> list[pathlib.Path]:
-    (package,) = map(pathlib.Path, stepserve.__path__)
-    return [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in OF_THE_ENGINE]
+    packages = map(pathlib.Path, (*stepserve.__path__, *stepserve_pytest.__path__))
+    return [path for package in packages for path in package.rglob("*.py")]
 
 
 @pytest.mark.parametrize("path", _sources(), ids=lambda path: "/".join(path.parts[-2:]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from stepserve.testing.session import Session
-from stepserve_core._durations import Duration
+from stepserve_core.testing import Duration
 
 
 class Advancing:

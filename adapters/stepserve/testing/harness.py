@@ -16,10 +16,7 @@ from typing import Any, TypeVar, overload
 from stepserve.testing.clocks import HarnessClock, HarnessClockSync
 from stepserve.testing.runs import Run
 from stepserve.testing.session import Session
-from stepserve_core._checkpointing import Checkpointing
-from stepserve_core._client import Inngest
-from stepserve_core._event import Event
-from stepserve_core._function import Function
+from stepserve_core import Checkpointing, Event, Function, Inngest
 from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.faults import Faults
 

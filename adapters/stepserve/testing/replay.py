@@ -12,16 +12,24 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stepserve.testing.errors import ReplayError
-from stepserve_core._call import ServedCall
-from stepserve_core._checkpointing import Checkpointing
-from stepserve_core._client import Inngest
-from stepserve_core._function import Function
-from stepserve_core._http import HTTPResponse
-from stepserve_core._in_process import StepSubstitutes, serving
-from stepserve_core._protocol import Call, CallContext, Request, Stack
-from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync
-from stepserve_core._serialize import encode_wire
+from stepserve_core import Checkpointing, Function, Inngest
 from stepserve_core.history import EXECUTED_OPS, History, HistoryStep, Source, read_history
+from stepserve_core.testing import (
+    AsyncRuntime,
+    Call,
+    CallContext,
+    HTTPResponse,
+    Request,
+    Runtime,
+    ServedCall,
+    Stack,
+    StepSubstitutes,
+    SyncRuntime,
+    background_loop,
+    encode_wire,
+    run_sync,
+    serving,
+)
 
 _EVENT_ID = "0" * 26
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from stepserve.testing.errors import NoRunError, UnknownStepError
-from stepserve_core._event import Event, decode_event
+from stepserve_core import Event
 from stepserve_core.executor.histories import build_history
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.steps import AttemptRow, StepRow
 from stepserve_core.history import EXECUTED_OPS, History
+from stepserve_core.testing import decode_event
 
 if TYPE_CHECKING:
     from stepserve.testing.session import Session

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import httpx
 
-from stepserve_core._event import Event
-from stepserve_core._send import encode_events
+from stepserve_core import Event
 from stepserve_core.errors import ConfigurationError
+from stepserve_core.testing import encode_events
 
 GRACE = 1.0
 """Seconds that calls under way are given when it stops."""

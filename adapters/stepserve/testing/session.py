@@ -12,12 +12,7 @@ from stepserve.testing.drive import Drive
 from stepserve.testing.logs import LogCapture
 from stepserve.testing.runs import Run
 from stepserve.testing.stubs import Stubs
-from stepserve_core._checkpointing import Checkpointing
-from stepserve_core._client import Inngest
-from stepserve_core._durations import Duration, to_milliseconds
-from stepserve_core._event import Event, decode_event
-from stepserve_core._function import Function
-from stepserve_core._serialize import encode_output
+from stepserve_core import Checkpointing, Event, Function, Inngest
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.executor.caller import Caller, Decide
 from stepserve_core.executor.claims import Claim
@@ -29,6 +24,7 @@ from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.writer import Unit
 from stepserve_core.faults import Faults
+from stepserve_core.testing import Duration, decode_event, encode_output, to_milliseconds
 
 T = TypeVar("T")
 

@@ -13,11 +13,7 @@ from typing import Any
 import msgspec
 
 from stepserve.testing.errors import StubError, UnstubbedStepError
-from stepserve_core._event import Event
-from stepserve_core._failure import to_wire
-from stepserve_core._fetch import FetchResponse
-from stepserve_core._found import Found
-from stepserve_core._serialize import encode_output, encode_wire
+from stepserve_core import Event, FetchResponse
 from stepserve_core.executor import fragments
 from stepserve_core.executor.caller import Caller
 from stepserve_core.executor.claims import Claim
@@ -34,6 +30,7 @@ from stepserve_core.executor.decisions import (
 )
 from stepserve_core.executor.gateway import KINDS, Problem
 from stepserve_core.executor.gateway_transport import GatewayReply
+from stepserve_core.testing import Found, encode_output, encode_wire, to_wire
 
 _Waiting = InvokeStep | WaitStep | WaitSignalStep
 

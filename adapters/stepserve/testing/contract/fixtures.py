@@ -12,7 +12,7 @@ from stepserve.testing.contract import functions_async, functions_sync
 from stepserve.testing.contract.harness import Harness
 from stepserve.testing.contract.recorder import Recorder
 from stepserve.testing.contract.served import APP_ID, EVENT_KEY, KEY, App
-from stepserve_core import _streaming
+from stepserve_core.testing import patience
 
 Make = Callable[[Inngest], list[Function[Any]]]
 
@@ -43,8 +43,7 @@ def impatient() -> Iterator[None]:
 
     For the whole session: an app may live in another process, where nothing can be changed once it is mounted.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_streaming, "KEEP_ALIVE", 0.01)
+    with patience(keep_alive=0.01):
         yield
 
 

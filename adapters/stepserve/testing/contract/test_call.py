@@ -10,7 +10,7 @@ from stepserve import Inngest
 from stepserve.testing.contract.fixtures import Make
 from stepserve.testing.contract.harness import Harness, Headers
 from stepserve.testing.contract.served import App, step_id
-from stepserve_core import _parallel
+from stepserve_core.testing import patience
 
 
 def _op(name: str, op: str = "StepRun", /, **fields: Any) -> dict[str, Any]:
@@ -70,10 +70,9 @@ def test_parallel_steps_are_planned_together(app: App) -> None:
 
 
 def test_a_target_that_the_function_does_not_reach_is_an_error(
-    harness: Harness, client: Inngest, make_functions: Make, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, client: Inngest, make_functions: Make
 ) -> None:
-    monkeypatch.setattr(_parallel, "TARGET_PATIENCE", 0.1)
-    with harness.mount(client, make_functions(client)) as send:
+    with patience(target=0.1), harness.mount(client, make_functions(client)) as send:
         reply = App(send).call("two-steps", target=step_id("renamed"))
 
     assert reply.status == 500

@@ -15,7 +15,8 @@ from stepserve.testing.contract.fixtures import Make
 from stepserve.testing.contract.gate import Gate
 from stepserve.testing.contract.harness import Harness, Reply
 from stepserve.testing.contract.served import App
-from stepserve_core import _runtime, handler
+from stepserve_core import handler
+from stepserve_core.testing import Threads
 
 CALLS = 50
 
@@ -73,7 +74,7 @@ def app_with_workers(
     @contextlib.contextmanager
     def mount(workers: str) -> Generator[App, None, None]:
         monkeypatch.setenv("INNGEST_THREAD_POOL_MAX_WORKERS", workers)
-        monkeypatch.setattr(handler, "threads", _runtime.Threads())
+        monkeypatch.setattr(handler, "threads", Threads())
         with harness.mount(client, make_functions(client)) as send:
             yield App(send)
 

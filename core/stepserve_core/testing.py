@@ -1,0 +1,66 @@
+"""What `stepserve.testing` needs of the engine, because it stands in for the server.
+
+For tools of that kind; programs need nothing of it, and adapters find theirs in `stepserve_core.handler`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+from stepserve_core import _parallel, _streaming
+from stepserve_core._call import ServedCall
+from stepserve_core._durations import Duration, to_milliseconds
+from stepserve_core._event import decode_event
+from stepserve_core._failure import to_wire
+from stepserve_core._found import Found
+from stepserve_core._http import HTTPResponse
+from stepserve_core._in_process import StepSubstitutes, serving
+from stepserve_core._protocol import Call, CallContext, Request, Stack
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, Threads, background_loop, run_sync
+from stepserve_core._send import encode_events
+from stepserve_core._serialize import encode_output, encode_wire
+
+__all__ = [
+    "AsyncRuntime",
+    "Call",
+    "CallContext",
+    "Duration",
+    "Found",
+    "HTTPResponse",
+    "Request",
+    "Runtime",
+    "ServedCall",
+    "Stack",
+    "StepSubstitutes",
+    "SyncRuntime",
+    "Threads",
+    "background_loop",
+    "decode_event",
+    "encode_events",
+    "encode_output",
+    "encode_wire",
+    "patience",
+    "run_sync",
+    "serving",
+    "to_milliseconds",
+    "to_wire",
+]
+
+
+@contextlib.contextmanager
+def patience(*, keep_alive: float | None = None, target: float | None = None) -> Generator[None, None, None]:
+    """Let the engine of this process wait for other times than it does.
+
+    Args:
+        keep_alive: seconds between the bytes that keep a streamed answer alive.
+        target: seconds until a step that the server asks for counts as not reached.
+    """
+    before = _streaming.KEEP_ALIVE, _parallel.TARGET_PATIENCE
+    _streaming.KEEP_ALIVE, _parallel.TARGET_PATIENCE = (
+        usual if given is None else given for given, usual in zip((keep_alive, target), before, strict=True)
+    )
+    try:
+        yield
+    finally:
+        _streaming.KEEP_ALIVE, _parallel.TARGET_PATIENCE = before
