@@ -74,33 +74,12 @@ class Calls:
             task = asyncio.get_running_loop().create_task(self._answer(handler, request))
             self._under_way[request.request_id] = (request, task)
             self._idle.clear()
-        return RequestAck(
-            request_id=request.request_id,
-            account_id=request.account_id,
-            env_id=request.env_id,
-            app_id=request.app_id,
-            function_slug=request.function_slug,
-            step_id=request.step_id,
-            system_trace_ctx=request.system_trace_ctx,
-            user_trace_ctx=request.user_trace_ctx,
-            run_id=request.run_id,
-        )
+        return _ack(request)
 
     def extensions(self) -> list[ExtendLease]:
         """Return what asks for longer leases, one for each call under way."""
         return [
-            ExtendLease(
-                request_id=request.request_id,
-                account_id=request.account_id,
-                env_id=request.env_id,
-                app_id=request.app_id,
-                function_slug=request.function_slug,
-                step_id=request.step_id,
-                system_trace_ctx=request.system_trace_ctx,
-                user_trace_ctx=request.user_trace_ctx,
-                run_id=request.run_id,
-                lease_id=request.lease_id,
-            )
+            ExtendLease(**msgspec.structs.asdict(_ack(request)), lease_id=request.lease_id)
             for request, _ in self._under_way.values()
         ]
 
@@ -171,6 +150,21 @@ def make_reply(request: ExecutorRequest, response: Response) -> WorkerReply:
         retry_after=response.headers.get(_protocol.RETRY_AFTER),
         sdk_version=_protocol.SDK_HEADER_VALUE,
         request_version=int(version),
+        system_trace_ctx=request.system_trace_ctx,
+        user_trace_ctx=request.user_trace_ctx,
+        run_id=request.run_id,
+    )
+
+
+def _ack(request: ExecutorRequest) -> RequestAck:
+    """Return what says that a call is here; its fields name the call to the gateway."""
+    return RequestAck(
+        request_id=request.request_id,
+        account_id=request.account_id,
+        env_id=request.env_id,
+        app_id=request.app_id,
+        function_slug=request.function_slug,
+        step_id=request.step_id,
         system_trace_ctx=request.system_trace_ctx,
         user_trace_ctx=request.user_trace_ctx,
         run_id=request.run_id,

@@ -164,18 +164,9 @@ class RequestAck(Message, frozen=True):
     run_id: Annotated[str, 9] = ""
 
 
-class ExtendLease(Message, frozen=True):
-    """`WorkerRequestExtendLeaseData`: the worker still works on the call."""
+class ExtendLease(RequestAck, frozen=True):
+    """`WorkerRequestExtendLeaseData`: the worker still works on the call; the fields of `RequestAck`, and the lease."""
 
-    request_id: Annotated[str, 1] = ""
-    account_id: Annotated[str, 2] = ""
-    env_id: Annotated[str, 3] = ""
-    app_id: Annotated[str, 4] = ""
-    function_slug: Annotated[str, 5] = ""
-    step_id: Annotated[str | None, 6] = None
-    system_trace_ctx: Annotated[bytes, 7] = b""
-    user_trace_ctx: Annotated[bytes, 8] = b""
-    run_id: Annotated[str, 9] = ""
     lease_id: Annotated[str, 10] = ""
 
 
