@@ -26,6 +26,7 @@ from stepserve_core.connect.messages import (
     frame,
 )
 from stepserve_core.connect.schema import Message
+from tests.asgi_body import read_body
 from tests.executor.raw_app import served
 
 TRACE = b'{"traceparent":"x"}'
@@ -129,12 +130,7 @@ class RawGateway:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer HTTP."""
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         if scope["path"] == "/v0/connect/start":
             self.starts.append(headers)
             is_known = not self.keys or headers.get("authorization") in [f"Bearer {key}" for key in self.keys]

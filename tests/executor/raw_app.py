@@ -21,6 +21,7 @@ import uvicorn
 
 from stepserve_core._protocol import Request, Response
 from stepserve_core.executor.listening import QuietServer
+from tests.asgi_body import read_body
 
 SDK_HEADERS = {"content-type": "application/json", "x-inngest-sdk": "raw:v1", "x-inngest-req-version": "2"}
 
@@ -182,12 +183,7 @@ class RawApp:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Speak ASGI."""
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         url = f"{self.url}?{scope['query_string'].decode()}"
         response = await self.ahandle(Request(scope["method"], url, headers, body))
