@@ -197,3 +197,12 @@ def bench(session: nox.Session) -> None:
     """
     session.install("-e", ".[all]", "-r", "benchmarks/requirements.txt", *group("bench"))
     session.run("python", "benchmarks/bench.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False)
+def faults(session: nox.Session) -> None:
+    """A function with every kind of step under every fault, with 50 seeds; `-- -k drop_answer` for one fault."""
+    session.install("-e", ".[all]", *group("test"))
+    seeds = ",".join(str(seed) for seed in range(50))
+    what = ("tests/testing/test_faults.py", "--show-capture=no", *PARALLEL[:2], *session.posargs)
+    session.run("pytest", *what, env={"STEPSERVE_FAULT_SEEDS": seeds})

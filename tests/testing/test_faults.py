@@ -13,6 +13,7 @@ import pytest
 
 from stepserve import Context, ContextSync, Event, Function, Inngest, TriggerEvent
 from stepserve.testing import Faults
+from stepserve_core._protocol import NO_CHECKPOINTS
 from stepserve_core._registration import function_configs
 from stepserve_core._serialize import encode_wire
 from stepserve_core.errors import ConfigurationError
@@ -124,6 +125,28 @@ async def test_a_correct_function_ends_the_same_whatever_goes_wrong(
         assert set(chances) >= set(report.injected) > set()
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["def", "async def"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_function_that_saves_its_steps_ends_the_same(
+    open_: Open, client: Inngest, kind: str, is_async: bool
+) -> None:
+    """Where `always_replay` is off, calls go on after each step, and what they saved is not done again."""
+    pipeline = Pipeline(client, is_async=is_async)
+    chances: dict[str, Any] = {kind: 1.0}
+    async with open_(*pipeline.functions, checkpointing=True, faults=Faults(always_replay=False, **chances)) as h:
+        run = await h.send(ORDERED)
+        await h.advance("1d")
+        await client.send(PAID)
+        await h.skip_time()
+        report, ended = h.fault_report, (run.status, run.output)
+
+    assert ("Completed", OUTPUT) == ended
+    assert {kind} == set(report.injected)
+    assert ((), ()) == (report.executed_again, report.nondeterministic)
+    # Two calls under way at once know nothing of each other; all other ones know what was saved.
+    assert kind == "duplicate_delivery" or pipeline.executions["charge"] == 1
+
+
 async def test_the_report_finds_a_function_that_is_not_deterministic(open_: Open, client: Inngest) -> None:
     """What is planted here: a step whose id counts calls, and another whose output does."""
     calls = itertools.count()
@@ -175,37 +198,59 @@ async def test_an_event_that_comes_before_a_late_answer_is_not_missed(open_: Ope
     assert ("Completed", 7) == after
 
 
+async def test_in_a_harness_the_clock_of_the_app_is_off(open_: Open, client: Inngest) -> None:
+    """What it stamps shows it: an event of the future starts its runs when its time comes."""
+
+    @client.create_function(fn_id="mails", trigger=TriggerEvent(event="shop/ordered"))
+    async def mails(ctx: Context) -> None:
+        await ctx.step.send_event("mail", Event(name="shop/mailed"))
+
+    async with open_(mails, faults=Faults(clock_skew=1.0, skew="10m")) as h:
+        await h.send(ORDERED)
+        (mailed,) = h.sent_events
+        seconds = mailed.ts / 1000 - h.clock.now.timestamp()
+
+    assert 600 == abs(seconds)
+
+
 @pytest.mark.parametrize("kind", ["corrupt_body", "clock_skew"])
 @pytest.mark.parametrize("skew", ["10m", "5s"])
 async def test_an_app_with_keys_refuses_what_is_damaged_and_is_asked_again(kind: str, skew: str) -> None:
     """Clocks that differ by seconds are within what signatures allow."""
     key = "signkey-test-abcd"
     client = Inngest(app_id="shop", is_production=True, signing_key=key, event_key="key")
-    pipeline = Pipeline(client, is_async=True)
+    executions: list[int] = []
+
+    @client.create_function(fn_id="once", trigger=TriggerEvent(event="shop/ordered"), retries=0)
+    async def once(ctx: Context) -> None:
+        await ctx.step.run("charge", lambda: executions.append(1))
+
     statuses: list[int] = []
+    replays: list[str | None] = []
 
     class Watched(EmbeddedTransport):
         async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
             reply = await super().send(method, url, headers, body, timeout)
             statuses.append(reply.status)
+            replays.append(headers.get(NO_CHECKPOINTS))
             return reply
 
-    transport = Watched(Handler(client, [pipeline.invoice], framework="executor"))
+    transport = Watched(Handler(client, [once], framework="executor"))
     chances: dict[str, Any] = {"skew": skew, kind: 1.0}
     injector = FaultInjector(Faults(**chances))
     settings = LoopSettings(signing_key=key, retry_interval=0.0)
     executor = Executor(transport=transport, settings=settings, around=injector.around)
     async with executor:
-        await executor.register(encode_registration(client, pipeline.invoice))
-        await executor.send({"name": "shop/invoiced", "data": {"amount": 1}})
-        while not any(row.status == "Completed" for row in executor.store.look(lambda tables: tables.runs.all())):
-            await executor.loop.idle()
+        await executor.register(encode_registration(client, once))
+        await executor.send({"name": "shop/ordered", "data": {}})
+        while not (ended := executor.store.look(lambda tables: [row for row in tables.runs.all() if row.ended_at])):
             await asyncio.sleep(0)
 
     is_refused = kind == "corrupt_body" or skew == "10m"
 
     assert ([401] * 3 + [206]) * is_refused + [206] * (not is_refused) == statuses[: 4 if is_refused else 1]
-    assert {"print": 1} == pipeline.executions
+    assert (["Completed"], [1]) == ([row.status for row in ended], executions)
+    assert {"true"} == set(replays)
 
 
 def encode_registration(client: Inngest, *functions: Function[Any]) -> bytes:
