@@ -107,7 +107,7 @@ def tests(session: nox.Session) -> None:
     apart = ("core", "contract", "dashboard", "peers", "wheel")
     what = ["tests", *(f"--ignore=tests/{name}" for name in apart)]
     if session.python not in (PYTHONS[0], PYTHONS[-1]) and not session.posargs:
-        what = ["tests/cli", "tests/demo", "tests/test_examples.py"]
+        what = ["tests/cli/test_serving.py", "tests/demo", "tests/test_examples.py"]
     session.run("pytest", *what, *PARALLEL, *session.posargs)
 
 
