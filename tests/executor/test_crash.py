@@ -148,9 +148,9 @@ async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(
         await feeding
         # Debounced events and open batches have no run yet, but an item in the queue.
         while (waiting := _read(path, WAITING)) or _read(path, LEFT["queue"]) != [(0,)]:
-            numbers: set[Any] = {json.loads(body)["data"].get("n") for (body,) in waiting}
+            numbers: set[int] = {json.loads(body)["data"].get("n", 0) for (body,) in waiting}
             # Runs of negative numbers are there to be waited for in vain, until nobody waits for them any more.
-            for n in [n for n in numbers if n is None or n >= 0] or list(numbers):
+            for n in {n for n in numbers if n >= 0} or numbers:
                 await feed.release(n)
             await asyncio.sleep(0.5)
         status = await server.end(signal.SIGTERM)
