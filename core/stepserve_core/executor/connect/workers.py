@@ -108,13 +108,15 @@ class Forward:
 class Workers:
     """Who is connected, and who has which call.
 
-    `on_room` is told the apps for which a worker has room now and had none before; calls may wait for that.
+    `on_room` is told the apps for which a worker has room now and had none before, and, once a call found no room,
+    those of every worker that ends a call: the next call may wait behind the one that was let go on before.
     """
 
     def __init__(self, clock: Clock, intervals: Intervals | None = None) -> None:
         self.clock = clock
         self.intervals = intervals or Intervals()
         self.on_room: Callable[[Iterable[str], bool], None] = lambda _apps, _one: None
+        self._was_crowded = False
         self._connections: dict[str, Connection] = {}
         self._forwards: dict[str, Forward] = {}
 
@@ -163,6 +165,7 @@ class Workers:
     def choose(self, slug: str, excluded: Iterable[str] = ()) -> Connection | None:
         """Return the least busy connection that takes calls of a function, the newest among equals; or None."""
         able = [one for one in self.all()[::-1] if self._takes(one, slug) and one.id not in excluded]
+        self._was_crowded |= not able
         return min(able, key=lambda one: one.load, default=None)
 
     def _takes(self, connection: Connection, slug: str) -> bool:
@@ -190,7 +193,7 @@ class Workers:
     def _leave(self, forward: Forward, connection: Connection) -> None:
         was_full = len(connection.calls) >= connection.max_concurrency
         connection.calls.discard(forward.request_id)
-        if was_full and connection.status is ConnectionStatus.READY:
+        if (was_full or self._was_crowded) and connection.status is ConnectionStatus.READY:
             self.on_room(connection.app_names, True)
 
     def ack(self, connection: Connection, request_id: str) -> None:
