@@ -13,7 +13,7 @@ async def _send(frame: bytes) -> None:
     del frame
 
 
-async def test_each_call_that_ends_lets_one_go_on_once_a_call_found_no_room() -> None:
+def test_each_call_that_ends_lets_one_go_on_once_a_call_found_no_room() -> None:
     """Two may end before the first that was let go on is taken: the second must not be forgotten."""
     workers = Workers(VirtualClock(time.time()))
     connection = Connection(
