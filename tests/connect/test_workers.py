@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from stepserve_core.connect.messages import SystemAttributes
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.connect.workers import Connection, Workers
+
+pytestmark = pytest.mark.anyio
 
 
 async def _send(frame: bytes) -> None:
     del frame
 
 
-def test_each_call_that_ends_lets_one_go_on_once_a_call_found_no_room() -> None:
+async def test_each_call_that_ends_lets_one_go_on_once_a_call_found_no_room() -> None:
     """Two may end before the first that was let go on is taken: the second must not be forgotten."""
     workers = Workers(VirtualClock(time.time()))
     connection = Connection(
