@@ -46,6 +46,8 @@ WARNINGS_OF_OLD = {
     "`general_plain_validator_function` is deprecated": "FastAPI 0.100",
     "Import of deprecated import 'litestar.contrib.attrs": "Litestar 2.14",
     "websockets.connection was renamed": "Sanic 24.12",
+    "websockets.legacy is deprecated": "uvicorn 0.30, with the oldest websockets that Connect works with",
+    "websockets.server.WebSocketServerProtocol is deprecated": "the same",
     "Please use `import python_multipart` instead": "Starlette 0.37",
 }
 """Beginnings of warnings that old releases cause in newer libraries, and nothing that we could do otherwise."""
