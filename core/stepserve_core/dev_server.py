@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from stepserve.testing.server import ServerThread
 from stepserve_core._settings import is_enabled
+from stepserve_core.server_thread import ServerThread
 
 DEFAULT_PORT = 8288
 

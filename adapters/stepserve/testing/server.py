@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -14,52 +11,10 @@ import httpx
 
 from stepserve_core import Event
 from stepserve_core.errors import ConfigurationError
+from stepserve_core.server_thread import ServerThread
 from stepserve_core.testing import encode_events
 
-GRACE = 1.0
-"""Seconds that calls under way are given when it stops."""
-
 _PAUSE = 0.01
-
-
-class ServerThread:
-    """A thread with an event loop in which the executor serves.
-
-    `started` is the port, or why there is none.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.started: Future[int] = Future()
-        self._port = port
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="stepserve-server", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        except BaseException as error:
-            if self.started.done():
-                raise
-            self.started.set_exception(error)
-        finally:
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        from stepserve_core.executor.server import ServerConfig, serving  # needs stepserve[server]
-
-        config = ServerConfig(kind="dev", port=self._port, poll=False, grace=GRACE)
-        async with serving(config) as running:
-            if self._port not in (0, running.port):  # the executor moves on to the next free port
-                raise ConfigurationError(f"port {self._port} is taken; set DEV_SERVER_PORT to another one, or to 0")
-            self.started.set_result(running.port)
-            await self._stop.wait()
-
-    def stop(self) -> None:
-        """Stop, and return when the port is free again."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
 
 
 class LiveServer:
