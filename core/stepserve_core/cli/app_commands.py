@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from stepserve_core.cli.connection import DEFAULT_URL, AsJson, SigningKey, Url, connect, print_json
-from stepserve_core.cli.lists import APP_TITLES, app_row, print_list
+from stepserve_core.cli.lists import APP_TITLES, app_row, show_list
 from stepserve_core.cli.problems import Problem
-from stepserve_core.cli.timeline_view import make_console
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,12 +23,8 @@ def list_apps(url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: A
     """List the apps that have registered, and what is wrong with those that could not."""
     with connect(url, signing_key) as api:
         apps = api.apps()
-    if as_json:
-        print_json(apps)
-    elif apps:
-        print_list(make_console(), APP_TITLES, map(app_row, apps))
-    else:
-        typer.echo("No app has registered yet; `stepserve apps sync URL` asks one to.")
+    empty = "No app has registered yet; `stepserve apps sync URL` asks one to."
+    show_list(apps, APP_TITLES, map(app_row, apps), empty, as_json=as_json)
 
 
 def sync(

@@ -20,8 +20,7 @@ from stepserve_core.cli.connection import (
     read_object,
     read_since,
 )
-from stepserve_core.cli.lists import EVENT_TITLES, event_row, print_list
-from stepserve_core.cli.timeline_view import make_console
+from stepserve_core.cli.lists import EVENT_TITLES, event_row, show_list
 
 _OF_THE_SERVER = "inngest/"
 """How the names of events begin that the server sends itself, such as those of ended runs."""
@@ -76,9 +75,5 @@ def list_events(
         found = api.events(name, read_since(since))
         shown = (event for event in found if internal or name or not event["name"].startswith(_OF_THE_SERVER))
         events = list(islice(shown, limit))
-    if as_json:
-        print_json(events)
-    elif events:
-        print_list(make_console(), EVENT_TITLES, map(event_row, events))
-    else:
-        typer.echo("No events are like that." if since else "No events in the last hour; --since looks further back.")
+    empty = "No events are like that." if since else "No events in the last hour; --since looks further back."
+    show_list(events, EVENT_TITLES, map(event_row, events), empty, as_json=as_json)

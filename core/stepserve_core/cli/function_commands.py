@@ -16,9 +16,8 @@ from stepserve_core.cli.connection import (
     print_json,
     read_object,
 )
-from stepserve_core.cli.lists import FUNCTION_TITLES, function_row, print_list
+from stepserve_core.cli.lists import FUNCTION_TITLES, function_row, show_list
 from stepserve_core.cli.run_commands import announce
-from stepserve_core.cli.timeline_view import make_console
 
 Slug = Annotated[
     str, typer.Argument(metavar="FUNCTION", help="The slug <app id>-<function id>, as `functions list` shows it.")
@@ -39,13 +38,10 @@ def list_functions(url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_js
     """List the functions of all apps."""
     with connect(url, signing_key) as api:
         found = list(api.functions())
-    if as_json:
-        print_json([{**function, "appName": app["name"]} for app, function in found])
-    elif found:
-        rows = (function_row(app, function) for app, function in found)
-        print_list(make_console(), FUNCTION_TITLES, rows)
-    else:
-        typer.echo("No app has registered functions yet; `stepserve apps sync URL` asks one to.")
+    values = [{**function, "appName": app["name"]} for app, function in found]
+    rows = (function_row(app, function) for app, function in found)
+    empty = "No app has registered functions yet; `stepserve apps sync URL` asks one to."
+    show_list(values, FUNCTION_TITLES, rows, empty, as_json=as_json)
 
 
 def invoke(

@@ -6,16 +6,30 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stepserve_core.cli.timeline_view import duration_text, json_text, status_text
+from stepserve_core.cli.connection import print_json
+from stepserve_core.cli.timeline_view import duration_text, json_text, make_console, status_text
 
 Cell = str | Text
 
 
-def print_list(console: Console, titles: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:
+def show_list(
+    values: list[Any], titles: Iterable[str], rows: Iterable[Iterable[Cell]], empty: str, *, as_json: bool
+) -> None:
+    """Print values as JSON for machines; for people as a table, or in words that there are none."""
+    if as_json:
+        print_json(values)
+    elif values:
+        _print_table(make_console(), titles, rows)
+    else:
+        typer.echo(empty)
+
+
+def _print_table(console: Console, titles: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:
     """Print a table. Ids stay whole: where the window is narrow only the last column gives way."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     *firsts, last = titles

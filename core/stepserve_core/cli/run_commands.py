@@ -24,7 +24,7 @@ from stepserve_core.cli.connection import (
     read_since,
 )
 from stepserve_core.cli.executor_api import ExecutorApi
-from stepserve_core.cli.lists import RUN_TITLES, print_list, run_row
+from stepserve_core.cli.lists import RUN_TITLES, run_row, show_list
 from stepserve_core.cli.problems import Problem, UsageProblem
 from stepserve_core.cli.timeline import Run
 from stepserve_core.cli.timeline_view import make_console, print_timeline, run_values, show_timeline
@@ -77,12 +77,7 @@ def list_runs(
             owner, found = api.function(function)
             query |= {"appId": owner["id"], "functionId": found["id"]}
         runs = list(islice(api.runs(includeOutput="true" if as_json else None, **query), limit))
-    if as_json:
-        print_json(runs)
-    elif runs:
-        print_list(make_console(), RUN_TITLES, map(run_row, runs))
-    else:
-        typer.echo("No runs are like that.")
+    show_list(runs, RUN_TITLES, map(run_row, runs), "No runs are like that.", as_json=as_json)
 
 
 def show(id: Id, url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: AsJson = False) -> None:  # noqa: A002 - the argument's name

@@ -13,13 +13,18 @@ from stepserve_core.cli.log_lines import LogLevel
 from stepserve_core.cli.problems import Problem, UsageProblem
 from stepserve_core.cli.requirements import require_server
 from stepserve_core.cli.serve_flags import (
+    AllowedHost,
     BacklogLimit,
     ConnectPort,
+    DashboardToken,
+    EventKey,
+    FaultsGiven,
     GatewayAllow,
     GatewayTimeout,
     Host,
     JsonLog,
     Level,
+    NoDiscovery,
     NoUi,
     PollInterval,
     Port,
@@ -27,7 +32,8 @@ from stepserve_core.cli.serve_flags import (
     Retention,
     RetryInterval,
     SdkUrls,
-    list_option,
+    SigningKey,
+    SigningKeyFallback,
     option,
 )
 from stepserve_core.cli.serve_options import SETTINGS, ServeCommand
@@ -63,9 +69,7 @@ def dev(
     ] = None,
     persist: Annotated[bool, option("--persist", f"Short for --db {_DEFAULT_DATABASE}.")] = False,
     no_poll: Annotated[bool, option("--no-poll", "Do not sync apps again that are well.")] = False,
-    no_discovery: Annotated[
-        bool, option("--no-discovery", "Do not look for apps at the usual ports of this machine.")
-    ] = False,
+    no_discovery: NoDiscovery = False,
     poll_interval: PollInterval = _POLL_INTERVAL,
     retry_interval: RetryInterval = 0.0,
     queue_workers: QueueWorkers = 100,
@@ -73,22 +77,8 @@ def dev(
     gateway_timeout: GatewayTimeout = _GATEWAY_TIMEOUT,
     backlog_limit: BacklogLimit = None,
     retention: Retention = None,
-    allowed_host: Annotated[
-        list[str] | None,
-        list_option(
-            "--allowed-host",
-            "A name under which the server may be reached, besides local ones and addresses; may be repeated.",
-            metavar="NAME",
-        ),
-    ] = None,
-    faults: Annotated[
-        str | None,
-        option(
-            "--faults",
-            "Let calls be lost, doubled, delayed and damaged, such as drop_answer=0.1,seed=7; see docs/testing.md.",
-            metavar="FAULTS",
-        ),
-    ] = None,
+    allowed_host: AllowedHost = None,
+    faults: FaultsGiven = None,
     no_ui: NoUi = False,
     log_level: Level = LogLevel.INFO,
     json_log: JsonLog = False,
@@ -125,17 +115,9 @@ def dev(
 
 def start(
     context: typer.Context,
-    signing_key: Annotated[
-        str | None,
-        option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
-    ] = None,
-    signing_key_fallback: Annotated[
-        str | None, option("--signing-key-fallback", "A former key, accepted while keys are exchanged.", metavar="KEY")
-    ] = None,
-    event_key: Annotated[
-        list[str] | None,
-        list_option("--event-key", "Who shows it may send events; may be repeated. Required.", metavar="KEY"),
-    ] = None,
+    signing_key: SigningKey = None,
+    signing_key_fallback: SigningKeyFallback = None,
+    event_key: EventKey = None,
     sdk_url: SdkUrls = None,
     host: Host = "127.0.0.1",
     port: Port = _DEFAULT_PORT,
@@ -148,14 +130,7 @@ def start(
     gateway_timeout: GatewayTimeout = _GATEWAY_TIMEOUT,
     backlog_limit: BacklogLimit = None,
     retention: Retention = None,
-    dashboard_token: Annotated[
-        str | None,
-        option(
-            "--dashboard-token",
-            "Opens the dashboard, as the signing key does; 16 characters or more.",
-            metavar="TOKEN",
-        ),
-    ] = None,
+    dashboard_token: DashboardToken = None,
     no_ui: NoUi = False,
     log_level: Level = LogLevel.INFO,
     json_log: JsonLog = False,

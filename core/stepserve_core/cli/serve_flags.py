@@ -1,4 +1,4 @@
-"""The flags that `stepserve dev` and `stepserve start` share; docs/executor.md explains them."""
+"""The flags of `stepserve dev` and `stepserve start`; docs/executor.md explains them."""
 
 from __future__ import annotations
 
@@ -86,3 +86,39 @@ Retention = Annotated[
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not serve the dashboard.")]
 Level = Annotated[LogLevel, option("--log-level", "How much to log.", "-l", case_sensitive=False)]
 JsonLog = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
+AllowedHost = Annotated[
+    list[str] | None,
+    list_option(
+        "--allowed-host",
+        "A name under which the server may be reached, besides local ones and addresses; may be repeated.",
+        metavar="NAME",
+    ),
+]
+FaultsGiven = Annotated[
+    str | None,
+    option(
+        "--faults",
+        "Let calls be lost, doubled, delayed and damaged, such as drop_answer=0.1,seed=7; see docs/testing.md.",
+        metavar="FAULTS",
+    ),
+]
+NoDiscovery = Annotated[bool, option("--no-discovery", "Do not look for apps at the usual ports of this machine.")]
+SigningKey = Annotated[
+    str | None,
+    option("--signing-key", "What calls to apps are signed with (hexadecimal). Required.", metavar="KEY"),
+]
+SigningKeyFallback = Annotated[
+    str | None, option("--signing-key-fallback", "A former key, accepted while keys are exchanged.", metavar="KEY")
+]
+EventKey = Annotated[
+    list[str] | None,
+    list_option("--event-key", "Who shows it may send events; may be repeated. Required.", metavar="KEY"),
+]
+DashboardToken = Annotated[
+    str | None,
+    option(
+        "--dashboard-token",
+        "Opens the dashboard, as the signing key does; 16 characters or more.",
+        metavar="TOKEN",
+    ),
+]
