@@ -84,7 +84,9 @@ def _start_app(children: Children, app: App, environment: dict[str, str], progre
 def _executor_command(url: str, database: Path) -> list[str]:
     """The executor is what users start too; its keys come from the environment, where other users cannot see them."""
     host, port = url.removeprefix("http://").split(":")
-    flags = {"--host": host, "--port": port, "--db": str(database), "--retry-interval": str(_RETRY_INTERVAL)}
+    # No worker connects; the port after ours, where they would, may be anybody's.
+    flags = {"--host": host, "--port": port, "--connect-gateway-port": "0"}
+    flags |= {"--db": str(database), "--retry-interval": str(_RETRY_INTERVAL)}
     return [sys.executable, "-m", "stepserve", "start", *(text for flag in flags.items() for text in flag)]
 
 
