@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from stepserve import Inngest
@@ -98,7 +99,9 @@ class Peer:
             if received.kind == Kind.WORKER_HEARTBEAT:
                 self.heartbeats += 1
                 if self._gateway.is_alive:
-                    await self.send(Kind.GATEWAY_HEARTBEAT)
+                    # A worker that has closed does not wait for it; what it sent before is still to be read.
+                    with suppress(ConnectionClosed):
+                        await self.send(Kind.GATEWAY_HEARTBEAT)
             else:
                 self.frames.put_nowait(received)
 
