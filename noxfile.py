@@ -42,6 +42,7 @@ BESIDE_OLD = [
 """What the oldest releases need besides, and do not say."""
 
 WARNINGS_OF_OLD = {
+    "'click.utils.get_": "typer 0.24, with the newest click",
     "_pytest.python.CallSpec2 has been renamed": "anyio, in the newest release for our oldest typing-extensions",
     "`general_plain_validator_function` is deprecated": "FastAPI 0.100",
     "Import of deprecated import 'litestar.contrib.attrs": "Litestar 2.14",
