@@ -53,6 +53,9 @@ WARNINGS_OF_OLD = {
 }
 """Beginnings of warnings that old releases cause in newer libraries, and nothing that we could do otherwise."""
 
+SERVER_TESTS = [f"tests/{name}" for name in ("connect", "executor", "cli")]
+"""What takes longest; the oldest Python runs it in one session only, `oldest`, with the oldest libraries."""
+
 
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
@@ -109,7 +112,9 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"), *group("security"))
     apart = ("core", "contract", "dashboard", "peers", "wheel")
     what = ["tests", *(f"--ignore=tests/{name}" for name in apart)]
-    if session.python not in (PYTHONS[0], PYTHONS[-1]) and not session.posargs:
+    if session.python == PYTHONS[0] and not session.posargs:
+        what += [f"--ignore={path}" for path in SERVER_TESTS]
+    elif session.python != PYTHONS[-1] and not session.posargs:
         what = ["tests/cli/test_serving.py", "tests/demo", "tests/test_examples.py"]
     session.run("pytest", *what, *PARALLEL, *session.posargs)
 
@@ -155,7 +160,7 @@ def oldest(session: nox.Session, old: str) -> None:
     session.install(*install, *group("test"), *group("servers"))
     arguments = [*(f"-Wignore:{begin}" for begin in WARNINGS_OF_OLD), *session.posargs]
     if old == "server":
-        session.run("pytest", "tests/core", "tests/connect", "tests/executor", "tests/cli", *PARALLEL, *arguments)
+        session.run("pytest", "tests/core", *SERVER_TESTS, *PARALLEL, *arguments)
     harnesses = " or ".join(sorted(name.replace("_", "") for name in frameworks))
     session.run("pytest", "tests/contract", "-k", harnesses, *GROUPED, *arguments)
     special = (path for name in frameworks for path in pathlib.Path("tests/adapters").glob(f"test_{name}*.py"))
