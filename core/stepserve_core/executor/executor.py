@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from stepserve_core._function import Function
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that calls in flight are given when the executor stops."""
@@ -234,6 +237,10 @@ class Executor(Controls):
             registered = await self.write(lambda scope: register_app(scope, registration))
             self.registry = registered.registry
         self.loop.wake()
+        if registered.modified:
+            count = len(registration.functions)
+            functions = "1 function" if count == 1 else f"{count} functions"
+            _log.info("app %r is synced: %s at %s", registration.app_name, functions, registration.url)
         return registered
 
     async def add_endpoint(self, app_id: str, domain: str, config: FunctionConfig) -> StoredFunction:

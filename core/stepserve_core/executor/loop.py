@@ -13,6 +13,7 @@ from stepserve_core.executor.caller import Decide
 from stepserve_core.executor.claims import Claim, Claims, claim
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision
+from stepserve_core.executor.failure_log import log_failures
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
@@ -222,18 +223,24 @@ class Loop:
             registry, now = self._registry(), self._clock.now()
             limit = 0 if self._stopping else reserved
 
-            def unit(tables: Tables, registry: Registry = registry, now: float = now, limit: int = limit) -> Claims:
+            def unit(
+                tables: Tables, registry: Registry = registry, now: float = now, limit: int = limit
+            ) -> tuple[bool, Claims]:
                 scope = Scope(tables, registry, now)
-                apply(scope, item.work, decisions, started_at)
-                return claim(scope, limit, now + LEASE)
+                is_valid = apply(scope, item.work, decisions, started_at)
+                return is_valid, claim(scope, limit, now + LEASE)
 
             try:
-                return await self._store.write(unit)
+                is_valid, claims = await self._store.write(unit)
             except sqlite3.Error:
                 if self._stopping:
                     raise
                 _log.exception("the database cannot be written; trying again in %g s", _DATABASE_PAUSE)
                 await asyncio.sleep(_DATABASE_PAUSE)
+            else:
+                if is_valid:
+                    log_failures(item, decisions, now)
+                return claims
 
 
 def _recover(tables: Tables) -> None:

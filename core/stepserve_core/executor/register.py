@@ -5,8 +5,6 @@ Runs inside a transaction.
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
 from stepserve_core.executor import ids
@@ -16,8 +14,6 @@ from stepserve_core.executor.functions import Registration
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import App
-
-_log = logging.getLogger(__name__)
 
 
 class Registered(msgspec.Struct, frozen=True):
