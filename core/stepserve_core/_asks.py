@@ -79,7 +79,7 @@ class Asks:
             TypeError: it is no function; often it was called instead of passed.
         """
         _check_callable(handler)
-        return Ask(Opcode.STEP_RUN, None, None, handler, args, converter)
+        return Ask(Opcode.STEP_RUN, None, None, handler, args, converter, self._client.step_inputs)
 
     def sleep_until(self, until: datetime.datetime) -> Ask:
         """Ask to be called again at `until`."""

@@ -59,6 +59,8 @@ class Inngest(ServerCalls):
         serializer: turns outputs with an `output_type` into JSON and back.
         signing_key: needed in production; else INNGEST_SIGNING_KEY. A second key during a rotation is read from
             INNGEST_SIGNING_KEY_FALLBACK.
+        step_inputs: whether the server is told the arguments of `step.run`, to show them and to run again with others;
+            by default in development only.
 
     Raises:
         ConfigurationError: an argument cannot be used; the message names it.
@@ -81,6 +83,7 @@ class Inngest(ServerCalls):
         request_timeout: Duration | None = None,
         serializer: Serializer | None = None,
         signing_key: str | None = None,
+        step_inputs: bool | None = None,
     ) -> None:
         if not isinstance(app_id, str) or not app_id.strip():
             raise ConfigurationError("Inngest(app_id=…) must be text that names your app, such as 'shop'")
@@ -99,6 +102,7 @@ class Inngest(ServerCalls):
             signing_key=signing_key,
         )
         self.is_production = self.settings.mode == "cloud"
+        self.step_inputs = not self.is_production if step_inputs is None else step_inputs
         for problem in find_problems(checkpointing):
             raise ConfigurationError(f"Inngest(…): {problem}")
         self.checkpointing = checkpointing

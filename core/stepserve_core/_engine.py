@@ -259,6 +259,7 @@ class Run:
         return Report(found, Opcode.PLANNED if asked is Opcode.STEP_RUN else asked)
 
     async def _execute(self, found: Found) -> Report:
+        found.ask = found.ask.shown()
         assert found.ask.handler is not None
         token = _inside_step.set((self, found))
         self._is_guarded = True

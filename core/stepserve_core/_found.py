@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stepserve_core._converter import Converter
-from stepserve_core._inputs import typed_arguments
+from stepserve_core._inputs import recorded_arguments, typed_arguments
 from stepserve_core._opcodes import Op, Opcode, ParallelMode, Userland
 
 variant_opts: ContextVar[dict[str, object] | None] = ContextVar("stepserve_variant", default=None)
@@ -25,6 +25,8 @@ class Ask(NamedTuple):
     handler: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
     converter: Converter | None = None
+    is_shown: bool = False
+    """Whether the server is told the arguments when the handler is called."""
 
     def edited(self, args: list[object], step_id: str) -> Ask:
         """Return the ask with new arguments, as a re-run from this step brings them (5.3, executor.md 4.9).
@@ -39,6 +41,11 @@ class Ask(NamedTuple):
             opts = {**opts, "body": args[0]}  # of a request that the server makes, the input is its body
         typed = args if self.handler is None else typed_arguments(self.handler, args, step_id)
         return self._replace(args=tuple(typed), opts=opts)
+
+    def shown(self) -> Ask:
+        """Return the ask with its arguments in `opts.input`, as they are now: the handler may change them (13.5)."""
+        given = recorded_arguments(self.args) if self.is_shown else None
+        return self if given is None else self._replace(opts={**(self.opts or {}), "input": given})
 
 
 class Found:

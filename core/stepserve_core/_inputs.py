@@ -1,4 +1,4 @@
-"""Arguments that come from JSON: those of a step that runs again with edited input (protocol.md 5.3)."""
+"""Arguments of steps as JSON: shown to the server (protocol.md 13.5), and edited ones that it sends back (5.3)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from stepserve_core._annotations import UNTYPED, types_of
 from stepserve_core._conversion import converter_for
 from stepserve_core._converter import MisfitError
+from stepserve_core._serialize import encode_input
 from stepserve_core.errors import NonRetriableError
 
+MOST_RECORDED = 64 * 1024
+"""Bytes of arguments that are shown. A server takes 4 MiB for a step and 8 MiB for an answer, which holds the results
+of many steps under checkpointing (5.6); what is larger nobody edits by hand."""
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def recorded_arguments(args: tuple[Any, ...]) -> msgspec.Raw | None:
+    """Return arguments as JSON; None where there is nothing to show, or JSON cannot carry it.
+
+    A step may be given anything: a session of a database, a file. That is no error, for nobody asked to see it.
+    """
+    if not args:
+        return None
+    try:
+        encoded = encode_input(list(args), "the step")
+    except Exception:  # a user's own type may raise whatever it likes, and the step shall run all the same
+        return None
+    return msgspec.Raw(encoded) if len(encoded) <= MOST_RECORDED else None
 
 
 def typed_arguments(handler: Callable[..., Any], args: list[object], step_id: str) -> list[object]:

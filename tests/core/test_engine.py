@@ -76,7 +76,7 @@ OTHER: core.Function[Any] = core.Inngest(app_id="another app", is_production=Fal
         ),
         (
             lambda step: step.run("a", lambda *args: list(args), 1, "b"),
-            {"op": "StepRun", "name": "a", "opts": None, "data": [1, "b"]},
+            {"op": "StepRun", "name": "a", "opts": {"input": [1, "b"]}, "data": [1, "b"]},
         ),
         (
             lambda step: step.sleep_until("a", datetime.datetime(2030, 1, 2, 3, 4, 5, 678_999, datetime.timezone.utc)),

@@ -64,7 +64,7 @@ async def runs_a_step(ctx: Any) -> object:
 
 async def fails_in_a_step(ctx: Any) -> object:
     """Fail in a step."""
-    return await ctx.step.run("a", dict[str, str]().__getitem__, "key")
+    return await ctx.step.run("a", functools.partial(dict[str, str]().__getitem__, "key"))
 
 
 async def plans(ctx: Any) -> object:

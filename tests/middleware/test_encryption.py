@@ -166,9 +166,11 @@ def test_one_field_of_what_is_deferred_is_encrypted(colour: str, ends: bool, dec
     assert "app-g" == deferred["opts"]["fn_slug"]
 
 
-def test_arguments_that_are_told_to_the_server_are_encrypted_and_read_again(colour: str) -> None:
+@pytest.mark.parametrize("kind", ["run", "wrap"])
+def test_arguments_that_are_told_to_the_server_are_encrypted_and_read_again(colour: str, kind: str) -> None:
     async def body(ctx: Any) -> object:
-        return await ctx.step.ai.wrap("a", lambda prompt: {"answer": prompt}, "a prompt")
+        step = ctx.step.run if kind == "run" else ctx.step.ai.wrap
+        return await step("a", lambda prompt: {"answer": prompt}, "a prompt")
 
     client = client_with()
     (op,) = call(colour, body, client=client).json
