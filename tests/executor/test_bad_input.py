@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import pytest
 
 from stepserve_core._protocol import Response
 from stepserve_core.errors import ConfigurationError
+from stepserve_core.executor.events import Event
 from stepserve_core.executor.server import ServerConfig, serving
+from stepserve_core.executor.store import damage as store_damage
+from stepserve_core.executor.store.store import Store
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import SDK_HEADERS, Call, Fn, hash_id, reply
 from tests.executor.system import System
@@ -229,21 +234,43 @@ def _damage(path: Path, table: str) -> None:
     path.write_bytes(bytes(content))
 
 
-async def test_a_damaged_database_is_refused_and_left_as_it_is(start: StartSystem, tmp_path: Path) -> None:
+def _shorten(path: Path, size: int) -> None:
+    """Cut a file to `size` bytes, a negative one from its end."""
+    os.truncate(path, size if size > 0 else path.stat().st_size + size)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    **{f"the table {table}": partial(_damage, table=table) for table in ("functions", "queue", "pauses")},
+    "a table of what is stored": partial(_damage, table="steps"),
+    "the last page": partial(_shorten, size=-4096),
+    "a part of a page": partial(_shorten, size=-100),
+    "most of it": partial(_shorten, size=20_000),
+    "nearly all of it": partial(_shorten, size=100),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_database_is_refused_and_left_as_it_is(start: StartSystem, tmp_path: Path, damage: str) -> None:
     async with start(Fn("f", fine, ON_X)) as system:
         await system.send("test/x")
         await system.idle()
     path = tmp_path / "runs.db"
-    _damage(path, "functions")
+    DAMAGES[damage](path)
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"runs.db is damaged .*; restore a backup \(stepserve backup"):
+    with pytest.raises(ConfigurationError) as refused:
         async with serving(ServerConfig(port=0, database=str(path))):
             raise AssertionError("must not start")
 
     assert before == path.read_bytes()
+    assert str(refused.value).startswith(f"{path} is damaged (")
+    advice = f"restore a backup (stepserve backup makes them): copy it to {path} and delete {path}-wal and {path}-shm"
+    assert advice in str(refused.value)
 
 
-async def test_damage_that_is_found_later_is_an_error_of_what_needs_it(start: StartSystem, tmp_path: Path) -> None:
+async def test_of_a_large_file_only_what_is_needed_to_go_on_is_checked_at_the_start(
+    start: StartSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_damage, "CHECKED_WHOLE", 0)
     async with start(Fn("f", fine, ON_X)) as system:
         run = await system.run_of(await system.send("test/x"))
     _damage(tmp_path / "runs.db", "defers")
@@ -254,6 +281,32 @@ async def test_damage_that_is_found_later_is_an_error_of_what_needs_it(start: St
         assert (503, 200) == (answer.status_code, health.status_code)
         assert "the database cannot be used: database disk image is malformed; restore a backup" in answer.text
         assert await is_well(system)
+    _damage(tmp_path / "runs.db", "queue")
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        async with serving(ServerConfig(port=0, database=str(tmp_path / "runs.db"))):
+            raise AssertionError("must not start")
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.7, 0.3, 0.0])
+async def test_a_log_that_was_cut_off_loses_the_last_commits_and_nothing_before_them(
+    tmp_path: Path, kept: float
+) -> None:
+    source, copy = tmp_path / "source.db", tmp_path / "copy.db"
+    store = Store(str(source))
+    for number in range(40):
+        body = b'{"data":{"n":%d},"id":"","name":"test/x","ts":0}' % number
+        await store.write(lambda tables: tables.events.add(Event("i", "i", "test/x", 0, body, 0.0)))  # noqa: B023
+    log = Path(f"{source}-wal").read_bytes()
+    copy.write_bytes(source.read_bytes())
+    Path(f"{copy}-wal").write_bytes(log[: round(len(log) * kept)])
+    store.close()
+    cut = Store(str(copy))
+    last = await cut.read(lambda tables: tables.events.last())
+    bodies = [await cut.read(lambda tables: tables.events.body(seq)) for seq in range(1, last + 1)]  # noqa: B023
+    cut.close()
+
+    assert [b'{"data":{"n":%d},"id":"","name":"test/x","ts":0}' % number for number in range(last)] == bodies
+    assert (last == 40) == (kept == 1.0)
 
 
 async def test_a_database_of_another_program_or_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:

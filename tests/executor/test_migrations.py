@@ -10,7 +10,8 @@ import pytest
 
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.store import database, migrations
-from stepserve_core.executor.store.database import DatabaseError, open_database
+from stepserve_core.executor.store.damage import DatabaseError
+from stepserve_core.executor.store.database import open_database
 from stepserve_core.executor.store.migrations import VERSION
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Fn

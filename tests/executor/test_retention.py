@@ -15,7 +15,7 @@ from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.retention import Removed, Retention
 from stepserve_core.executor.server import ServerConfig
 from stepserve_core.executor.store.backup import back_up
-from stepserve_core.executor.store.database import DatabaseError
+from stepserve_core.executor.store.damage import DatabaseError
 from stepserve_core.executor.store.retention import Retention as Rows
 from tests.cli.command import run_stepserve
 from tests.executor.conftest import StartSystem

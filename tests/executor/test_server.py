@@ -14,8 +14,8 @@ import pytest
 from stepserve_core import Context, Inngest, NonRetriableError, TriggerEvent
 from stepserve_core._protocol import Request, Response
 from stepserve_core.errors import ConfigurationError, SendEventsError
-from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock, limits
-from stepserve_core.executor.listening import PortInUseError, bind
+from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock, limits, listening
+from stepserve_core.executor.listening import PortInUseError, bind, bind_gateway
 from stepserve_core.executor.loop import LEASE
 from stepserve_core.executor.server import ServerConfig, serving
 from stepserve_core.executor.transport import EmbeddedTransport, HttpTransport, TransportError
@@ -74,6 +74,22 @@ async def test_a_busy_port_moves_up_in_dev_and_is_an_error_in_production() -> No
         moved.close()
         with pytest.raises(PortInUseError, match=f"port {port} is in use; choose another one with --port"):
             bind(ServerConfig(kind="cloud", port=port, signing_key=KEY, event_keys=["k"]))
+
+
+def test_after_the_last_port_workers_get_a_free_one_in_dev_and_production_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as api:
+        api.bind(("127.0.0.1", 0))
+        port: int = api.getsockname()[1]
+        monkeypatch.setattr(listening, "_LAST_PORT", port)
+        with bind_gateway(ServerConfig(port=port), api) as free:
+            assert 0 < free.getsockname()[1]
+
+        with pytest.raises(
+            ConfigurationError, match=f"at the port after {port}, and there is none; choose one with --conn"
+        ):
+            bind_gateway(ServerConfig(kind="cloud", port=port, signing_key=KEY, event_keys=["k"]), api)
 
 
 async def test_a_database_that_cannot_be_opened_leaves_no_port_taken(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from stepserve_core.executor.decisions import StepRef
 from stepserve_core.executor.progress import resolve_step
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
-from stepserve_core.executor.store.database import DatabaseError, open_database
+from stepserve_core.executor.store.damage import DatabaseError
+from stepserve_core.executor.store.database import open_database
 from stepserve_core.executor.store.queue import QueueItem
 from stepserve_core.executor.store.runs import NewRun
 from stepserve_core.executor.store.steps import Timing

@@ -10,7 +10,7 @@ Events come in through `api`, `routing` decides what they start, `loop` claims w
 from stepserve_core.executor.clock import RealClock, VirtualClock
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.loop_settings import LoopSettings
-from stepserve_core.executor.store.database import DatabaseError
+from stepserve_core.executor.store.damage import DatabaseError
 from stepserve_core.executor.store.store import Store
 
 __all__ = ["DatabaseError", "Executor", "LoopSettings", "RealClock", "Store", "VirtualClock"]

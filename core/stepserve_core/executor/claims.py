@@ -65,8 +65,7 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
         scope.tables.queue.remove(item.id)
         return None
     run, event = found
-    limited = run.slot_keys is not None or run.flow is not None or function.paused is not None
-    if limited and not admit(scope, function, item, run):
+    if _is_limited(function, run) and not admit(scope, function, item, run):
         return None
     if item.kind == "start" and not run.started:
         scope.tables.runs.start(run.id, scope.now)
@@ -84,6 +83,17 @@ def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
     facts = scope.registry.complete(run, function)
     work = Work(item.id, item.kind, item.run_id, item.step, item.attempt, item.generation, item.queued_at, mark)
     return Claim(work, facts, function, state, item.payload)
+
+
+def _is_limited(function: Function, run: RunFacts) -> bool:
+    """Say whether anything may hold an item back: the limits that the run was scheduled with, or those of now."""
+    return (
+        run.slot_keys is not None
+        or run.flow is not None
+        or function.flow is not None
+        or function.paused is not None
+        or bool(function.config.concurrency)
+    )
 
 
 def edited_memo(run: RunFacts, memos: list[tuple[str, bytes, int]]) -> list[tuple[str, bytes]]:

@@ -106,8 +106,7 @@ class Executor(Controls):
             lambda: self.registry,
             self.settings,
         )
-        self._room = Room(self.store, self.loop.wake)
-        self.workers.on_room = self._room.announce
+        self._room = Room(self.store, self.workers, self.loop.wake)
 
     @classmethod
     def embedded(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stepserve_core.executor.server import ServerConfig
 
 _PORTS_TRIED = 100
+_LAST_PORT = 65535
 
 
 class PortInUseError(ConfigurationError):
@@ -38,17 +39,29 @@ def bind_gateway(config: ServerConfig, api: socket.socket) -> socket.socket:
 
     Raises:
         PortInUseError: as `bind`.
+        ConfigurationError: in production, no port comes after that of the API.
     """
     port = config.connect_gateway_port
     if port is None:
-        port = api.getsockname()[1] + 1 if config.port else 0
+        port = _port_after(config, api.getsockname()[1]) if config.port else 0
     return _bind(config, port, "--connect-gateway-port")
+
+
+def _port_after(config: ServerConfig, port: int) -> int:
+    """Workers are told the port, so any free one does after the last one; but in production it must be a known one."""
+    if port < _LAST_PORT:
+        return port + 1
+    if config.kind == "dev":
+        return 0
+    raise ConfigurationError(
+        f"workers connect at the port after {port}, and there is none; choose one with --connect-gateway-port"
+    )
 
 
 def _bind(config: ServerConfig, first: int, flag: str) -> socket.socket:
     tried = _PORTS_TRIED if config.kind == "dev" and first else 1
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    for port in range(first, min(first + tried, 65536)):
+    for port in range(first, min(first + tried, _LAST_PORT + 1)):
         # Named, because asyncio turns Nagle's delay off only for sockets that say that they are TCP.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:

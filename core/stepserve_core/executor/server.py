@@ -32,7 +32,7 @@ from stepserve_core.executor.listening import QuietServer, bind, bind_gateway, r
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
 from stepserve_core.executor.start_options import start_options
-from stepserve_core.executor.store.database import damaged, is_damage
+from stepserve_core.executor.store.damage import damaged, is_damage
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
 from stepserve_core.faults import Faults

@@ -50,7 +50,7 @@ def _fire_flow(scope: Scope, item: Claimed) -> None:
     """Carry out a due timer of flow control."""
     function = scope.registry.get(item.function_id)
     if item.kind in (timeouts.START, timeouts.FINISH):
-        timeouts.fire_timeout(scope, item)
+        timeouts.fire_timeout(scope, function, item)
     elif item.kind == throttle.KIND:
         throttle.fire_throttle(scope, function, item)
     elif item.kind == bulk_cancelling.KIND:

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from stepserve_core._signature import hash_signing_key, strip_prefix
 from stepserve_core.executor.dashboard.sessions import COOKIE, Sessions
 from stepserve_core.executor.moments import to_rfc3339
-from stepserve_core.executor.store.database import is_damage
+from stepserve_core.executor.store.damage import is_damage
 
 if TYPE_CHECKING:
     from stepserve_core.executor.executor import Executor

@@ -71,7 +71,7 @@ class WorkerTransport:
             except GivenBackError:
                 continue
         if self._workers.choose(slug) is None:
-            raise NoRoomError(slug, room_key(app_id), lambda: self._workers.choose(slug) is not None)
+            raise NoRoomError(slug, room_key(app_id), lambda: self._workers.has_room(slug))
         raise TransportError(_STOPPED, f"{len(tried)} workers did not take the call of {slug}")
 
     async def _ask(self, connection: Connection, request: ExecutorRequest) -> Reply:

@@ -108,7 +108,7 @@ class Forward:
 class Workers:
     """Who is connected, and who has which call.
 
-    `on_room` is told the apps for which a worker has room now and had none before, and, once a call found no room,
+    `on_room` is told the apps for which a worker has room now and had none before, and, while calls may be waiting,
     those of every worker that ends a call: the next call may wait behind the one that was let go on before.
     """
 
@@ -116,7 +116,9 @@ class Workers:
         self.clock = clock
         self.intervals = intervals or Intervals()
         self.on_room: Callable[[Iterable[str], bool], None] = lambda _apps, _one: None
-        self._was_crowded = False
+        self.refusals = 0
+        """Times that a call was made to wait; counted by the thread that writes, and by no other."""
+        self._calm_at = 0
         self._connections: dict[str, Connection] = {}
         self._forwards: dict[str, Forward] = {}
 
@@ -165,8 +167,14 @@ class Workers:
     def choose(self, slug: str, excluded: Iterable[str] = ()) -> Connection | None:
         """Return the least busy connection that takes calls of a function, the newest among equals; or None."""
         able = [one for one in self.all()[::-1] if self._takes(one, slug) and one.id not in excluded]
-        self._was_crowded |= not able
         return min(able, key=lambda one: one.load, default=None)
+
+    def has_room(self, slug: str) -> bool:
+        """Say whether a worker takes a call. Asked in the transaction that lets the call wait where none does."""
+        if self.choose(slug) is not None:
+            return True
+        self.refusals += 1
+        return False
 
     def _takes(self, connection: Connection, slug: str) -> bool:
         return (
@@ -178,6 +186,10 @@ class Workers:
 
     def _is_silent(self, connection: Connection) -> bool:
         return tick() - connection.heard_at > 2 * self.intervals.heartbeat
+
+    def note_calm(self, refusals: int) -> None:
+        """Note that no call waited any more after so many refusals."""
+        self._calm_at = refusals
 
     def open(self, request_id: str, connection: Connection) -> Forward:
         """Note that a connection is offered a call."""
@@ -193,7 +205,7 @@ class Workers:
     def _leave(self, forward: Forward, connection: Connection) -> None:
         was_full = len(connection.calls) >= connection.max_concurrency
         connection.calls.discard(forward.request_id)
-        if (was_full or self._was_crowded) and connection.status is ConnectionStatus.READY:
+        if (was_full or self.refusals != self._calm_at) and connection.status is ConnectionStatus.READY:
             self.on_room(connection.app_names, True)
 
     def ack(self, connection: Connection, request_id: str) -> None:

@@ -2,6 +2,10 @@
 
 An item that may not is parked until the first thing that holds it back has room again. Limits without a key are
 looked at first, then the throttle, then limits with a key, then that of whole runs.
+
+Limits bind as they are now: a run that was scheduled under others learns those that it knew nothing of when it is
+looked at. So a new throttle or limit of whole runs holds for all runs that have not started, and a limit of calls for
+every call that is not under way.
 """
 
 from __future__ import annotations
@@ -10,17 +14,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from stepserve_core.executor.concurrency import key_of
+from stepserve_core.executor import concurrency
 from stepserve_core.executor.decisions import RunFacts
+from stepserve_core.executor.flow import holds as held
 from stepserve_core.executor.flow import throttle
-from stepserve_core.executor.flow.holds import Holds, decode_holds, is_slot_of
+from stepserve_core.executor.flow.holds import Holds, decode_holds, encode_holds
+from stepserve_core.executor.flow.options import Flow
 from stepserve_core.executor.flow.pausing import is_held_back, pause_key
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import Claimed
 
-_NO_HOLDS = Holds()
-_decode_keys = msgspec.json.Decoder(list[str]).decode
+_NO_FLOW = Flow()
 
 
 class _Gate(msgspec.Struct, frozen=True):
@@ -40,31 +45,41 @@ def admit(scope: Scope, function: Function, item: Claimed, run: RunFacts) -> boo
     if starts and is_held_back(function):
         scope.tables.slots.block(item.id, pause_key(function.id))
         return False
-    holds = _NO_HOLDS if run.flow is None or not starts else decode_holds(run.flow)
-    gates = list(_gates(function, run, holds))
+    keys, holds = _bind(scope, function, run, starts=starts)
+    gates = list(_gates(function, keys, holds))
     for gate in gates:
         if not _is_open(scope, function, gate):
             _park(scope, function, item, gate, gates)
             return False
-    _enter(scope, function, item, run, holds)
+    _enter(scope, function, item, keys, holds)
     return True
 
 
-def _gates(function: Function, run: RunFacts, holds: Holds) -> Iterator[_Gate]:
-    keys = _step_keys(run)
-    limited = [limit for limit in function.config.concurrency if limit.limit > 0]
-    pairs = [(key, limit) for limit in limited if (key := key_of(function, limit, keys)) is not None]
+def _bind(scope: Scope, function: Function, run: RunFacts, *, starts: bool) -> tuple[list[str], Holds]:
+    """Return the keys that an item needs for the limits as they are now; the run remembers what is new to it."""
+    keys = concurrency.decode_keys(run.slot_keys)
+    holds = held.NOTHING if run.flow is None or not starts else decode_holds(run.flow)
+    flow = function.flow or _NO_FLOW
+    knows_flow = not starts or held.are_current(holds, function.id, flow)
+    if knows_flow and concurrency.are_current(function, keys):
+        return keys, holds
+    event = scope.tables.events.at(run.event_seq)
+    keys = concurrency.current_keys(function, event, keys)
+    if not knows_flow:
+        holds = held.current_holds(holds, function.id, flow, event)
+    # Once a run has keys it keeps a list of them: calls that are under way may hold some.
+    scope.tables.runs.learn_limits(run.id, concurrency.encode_keys(keys), encode_holds(holds) if starts else run.flow)
+    return keys, holds
+
+
+def _gates(function: Function, keys: list[str], holds: Holds) -> Iterator[_Gate]:
+    pairs = list(zip(keys, concurrency.limits_of(function), strict=True))
     yield from (_Gate(key, limit.limit) for key, limit in pairs if not limit.key)
-    if holds.throttle is not None and function.flow is not None and function.flow.throttle is not None:
+    if holds.throttle is not None:
         yield _Gate(holds.throttle, _THROTTLE)
     yield from (_Gate(key, limit.limit) for key, limit in pairs if limit.key)
-    run_limit = None if function.flow is None else function.flow.run_limit
-    if holds.run_slot is not None and run_limit is not None and is_slot_of(run_limit, function.id, holds.run_slot):
-        yield _Gate(holds.run_slot, run_limit.limit)
-
-
-def _step_keys(run: RunFacts) -> list[str]:
-    return [] if run.slot_keys is None else _decode_keys(run.slot_keys)
+    if holds.run_slot is not None and function.flow is not None and function.flow.run_limit is not None:
+        yield _Gate(holds.run_slot, function.flow.run_limit.limit)
 
 
 def _is_open(scope: Scope, function: Function, gate: _Gate) -> bool:
@@ -85,9 +100,9 @@ def _park(scope: Scope, function: Function, item: Claimed, closed: _Gate, gates:
             slots.unblock(gate.key)
 
 
-def _enter(scope: Scope, function: Function, item: Claimed, run: RunFacts, holds: Holds) -> None:
-    scope.tables.slots.take(item.id, _step_keys(run))
+def _enter(scope: Scope, function: Function, item: Claimed, keys: list[str], holds: Holds) -> None:
+    scope.tables.slots.take(item.id, keys)
     if holds.throttle is not None and function.flow is not None and function.flow.throttle is not None:
         throttle.count_start(scope, function.flow.throttle, holds.throttle)
     if holds.run_slot is not None:
-        scope.tables.slots.take(f"{run.id}:run", [holds.run_slot])
+        scope.tables.slots.take(f"{item.run_id}:run", [holds.run_slot])

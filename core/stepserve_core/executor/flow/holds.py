@@ -1,4 +1,4 @@
-"""What a run holds until it ends, and what its start waits for; evaluated once, when it is scheduled. No I/O."""
+"""What a run holds until it ends, and what its start waits for; evaluated when it is scheduled. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.expressions import ExpressionFailedError
 from stepserve_core.executor.flow.keys import digest, evaluate_key, name_key
-from stepserve_core.executor.flow.options import Flow
+from stepserve_core.executor.flow.options import Flow, Rate
 from stepserve_core.executor.function_config import ConcurrencyLimit
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Holds(msgspec.Struct, frozen=True, omit_defaults=True):
     run_slot: str | None = None
 
 
-_NOTHING = Holds()
+NOTHING = Holds()
 _decode = msgspec.json.Decoder(Holds).decode
 
 
@@ -34,7 +34,21 @@ def read_holds(function_id: str, flow: Flow, event: Event) -> Holds | None:
     holds = Holds(
         _singleton(function_id, flow, event), _throttle(function_id, flow, event), _run_slot(function_id, flow, event)
     )
-    return None if holds == _NOTHING else holds
+    return None if holds == NOTHING else holds
+
+
+def are_current(holds: Holds, function_id: str, flow: Flow) -> bool:
+    """Say whether what a start waits for is what the function asks for now."""
+    return _counts_for(_throttle_owner(function_id), flow.throttle, holds.throttle) and _counts_for(
+        "" if flow.run_limit is None else _slot_owner(flow.run_limit, function_id), flow.run_limit, holds.run_slot
+    )
+
+
+def current_holds(holds: Holds, function_id: str, flow: Flow, event: Event) -> Holds:
+    """Return what a start waits for as the function asks for it now. The lock of a singleton stays what it was."""
+    return msgspec.structs.replace(
+        holds, throttle=_throttle(function_id, flow, event), run_slot=_run_slot(function_id, flow, event)
+    )
 
 
 def encode_holds(holds: Holds) -> str:
@@ -60,7 +74,7 @@ def _singleton(function_id: str, flow: Flow, event: Event) -> str | None:
 def _throttle(function_id: str, flow: Flow, event: Event) -> str | None:
     if flow.throttle is None:
         return None
-    owner = f"throttle:{function_id}:"
+    owner = _throttle_owner(function_id)
     return name_key(owner, flow.throttle.key, b"" if flow.throttle.key is None else _shared(flow.throttle.key, event))
 
 
@@ -72,10 +86,15 @@ def _run_slot(function_id: str, flow: Flow, event: Event) -> str | None:
     return name_key(_slot_owner(limit, function_id), limit.key or None, value)
 
 
-def is_slot_of(limit: ConcurrencyLimit, function_id: str, key: str) -> bool:
-    """Say whether a key counts for a limit as it is now: it may have had another expression or scope."""
-    owner = _slot_owner(limit, function_id)
-    return key.startswith(f"{owner}:{digest(limit.key.encode())}:") if limit.key else key == owner
+def _counts_for(owner: str, option: Rate | ConcurrencyLimit | None, key: str | None) -> bool:
+    """Say whether a key is one of an option as it is now: that may have had another expression or scope."""
+    if option is None or key is None:
+        return option is None and key is None
+    return key.startswith(f"{owner}:{digest(option.key.encode())}:") if option.key else key == owner
+
+
+def _throttle_owner(function_id: str) -> str:
+    return f"throttle:{function_id}:"
 
 
 def _slot_owner(limit: ConcurrencyLimit, function_id: str) -> str:

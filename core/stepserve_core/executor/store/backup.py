@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 
-from stepserve_core.executor.store.database import APPLICATION_ID, DatabaseError, connect
+from stepserve_core.executor.store.damage import DatabaseError
+from stepserve_core.executor.store.database import APPLICATION_ID, connect
 from stepserve_core.executor.store.tables import Tables
 
 _WAIT = 60.0

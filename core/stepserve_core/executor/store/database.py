@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from stepserve_core.errors import ConfigurationError
+from stepserve_core.executor.store.damage import DatabaseError, check, check_size, damaged, is_damage
 from stepserve_core.executor.store.migrations import VERSION, migrate
 
 _log = logging.getLogger(__name__)
@@ -21,10 +21,6 @@ BUSY_TIMEOUT = 10.0
 SYNCHRONOUS = ("FULL", "NORMAL", "OFF")
 
 
-class DatabaseError(ConfigurationError):
-    """The database file cannot be used."""
-
-
 def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connection:
     """Open (and create) the database; None keeps it in memory.
 
@@ -33,12 +29,14 @@ def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connec
         synchronous: FULL survives loss of power, NORMAL a killed process; OFF is for tests.
 
     Raises:
-        DatabaseError: SQLite is too old, or the file is not ours, newer than this version, or unreadable.
+        DatabaseError: SQLite is too old, or the file is not ours, newer than this version, damaged, or unreadable.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise DatabaseError(f"the executor needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}")
     if synchronous not in SYNCHRONOUS:
         raise DatabaseError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
+    if path is not None:
+        check_size(path)
     try:
         connection = connect(path or ":memory:")
     except sqlite3.Error as error:
@@ -57,18 +55,6 @@ def open_database(path: str | None, synchronous: str = "FULL") -> sqlite3.Connec
         connection.close()
         raise
     return connection
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Say whether SQLite found the file itself to be damaged."""
-    return "malformed" in str(error)
-
-
-def damaged(path: str | None, error: sqlite3.Error) -> DatabaseError:
-    """Return the error for a damaged file."""
-    return DatabaseError(
-        f"{path} is damaged ({error}); restore a backup (stepserve backup makes them) or start with another file (--db)"
-    )
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
@@ -111,6 +97,8 @@ def _prepare(connection: sqlite3.Connection, path: str | None, synchronous: str)
         raise DatabaseError(f"{path} is a database of another program; choose another file (--db)")
     if version > VERSION:
         raise DatabaseError(f"{path} was written by a newer version of stepserve (schema {version}); upgrade stepserve")
+    if tables and path is not None:
+        check(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA temp_store = MEMORY")

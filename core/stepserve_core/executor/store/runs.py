@@ -160,6 +160,10 @@ class Runs:
             (request_version, force_plan, run_id),
         )
 
+    def learn_limits(self, run_id: str, slot_keys: str, flow: str | None) -> None:
+        """Note what a run counts for now."""
+        self._execute("UPDATE runs SET slot_keys = ?, flow = ? WHERE id = ?", (slot_keys, flow, run_id))
+
     def end(self, run_id: str, status: str, output: bytes | None, now: float) -> bool:
         """End a run. Return False where it had ended before."""
         self._changes.runs.add(run_id)

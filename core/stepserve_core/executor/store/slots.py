@@ -43,6 +43,13 @@ class Slots:
         """Say whether an item waits for `key`."""
         return self._execute("SELECT 1 FROM queue WHERE blocked_on = ? LIMIT 1", (key,)).fetchone() is not None
 
+    def is_any_waited_for(self, prefix: str) -> bool:
+        """Say whether an item waits for a key that begins with `prefix`, of ASCII."""
+        row = self._execute(
+            "SELECT 1 FROM queue WHERE blocked_on >= ? AND blocked_on < ? LIMIT 1", (prefix, f"{prefix}\x7f")
+        )
+        return row.fetchone() is not None
+
     def unblock_all(self) -> None:
         """Make every blocked item ready: limits may have changed."""
         self._execute("UPDATE queue SET state = 1, blocked_on = NULL WHERE blocked_on IS NOT NULL")
