@@ -208,6 +208,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[-1], default=False)
+def soak(session: nox.Session) -> None:
+    """Mixed functions on a real server with a database, under faults and kills: `-- --minutes 10`; by default 5.
+
+    It prints runs, faults by kind, kills and losses; where there is a loss it fails.
+    """
+    session.install("-e", ".[all]", *group("test"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1], default=False)
 def faults(session: nox.Session) -> None:
     """A function with every kind of step under every fault, with 50 seeds; `-- -k drop_answer` for one fault."""
     session.install("-e", ".[all]", *group("test"))

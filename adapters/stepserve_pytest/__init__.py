@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from stepserve.testing.clocks import HarnessClock, HarnessClockSync
     from stepserve.testing.harness import Harness, HarnessSync
     from stepserve.testing.server import LiveServer
+    from stepserve_core.faults import Faults
 
-__all__ = ["pytest_configure", "stepserve", "stepserve_app", "stepserve_clock", "stepserve_server"]
+__all__ = [
+    "pytest_addoption",
+    "pytest_configure",
+    "stepserve",
+    "stepserve_app",
+    "stepserve_clock",
+    "stepserve_faults",
+    "stepserve_server",
+]
 
 _MARKER = "stepserve(client, functions, **options): the app of the fixture `stepserve`, and options of its Harness"
 _HELP = (
@@ -24,6 +33,15 @@ _HELP = (
     " @pytest.mark.stepserve(client, [order, refund]), or define a fixture `stepserve_app` that returns the client and"
     " the functions"
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that lets a whole suite run under faults."""
+    parser.getgroup("stepserve").addoption(
+        "--stepserve-faults",
+        metavar="FAULTS",
+        help="faults for tests whose marker names none, such as drop_answer=0.3,duplicate_delivery=0.3,seed=7",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,14 +60,29 @@ def stepserve_app(request: pytest.FixtureRequest) -> tuple[Any, Any]:
 
 
 @pytest.fixture
+def stepserve_faults(request: pytest.FixtureRequest) -> Faults | None:
+    """The faults of `--stepserve-faults`; None without it."""
+    text: str | None = request.config.getoption("stepserve_faults")
+    if text is None:
+        return None
+    from stepserve_core.errors import ConfigurationError
+    from stepserve_core.faults import Faults
+
+    try:
+        return Faults.parse(text)
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"--stepserve-faults: {error}") from None
+
+
+@pytest.fixture
 def stepserve(
-    request: pytest.FixtureRequest, stepserve_app: tuple[Any, Any]
+    request: pytest.FixtureRequest, stepserve_app: tuple[Any, Any], stepserve_faults: Faults | None
 ) -> Generator[Harness | HarnessSync, None, None]:
     """A harness for the app: `Harness` in async tests, `HarnessSync` in others."""
     from stepserve.testing.harness import Harness, HarnessSync
     from stepserve_core.testing import run_sync
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"faults": stepserve_faults}
     for marker in reversed(list(request.node.iter_markers("stepserve"))):  # the closest one counts
         options |= {name: value for name, value in marker.kwargs.items() if name not in ("client", "functions")}
     function: object = getattr(request, "function", None)
@@ -74,10 +107,12 @@ def stepserve_clock(stepserve: Harness | HarnessSync) -> HarnessClock | HarnessC
 
 
 @pytest.fixture
-def stepserve_server(monkeypatch: pytest.MonkeyPatch) -> Generator[LiveServer, None, None]:
+def stepserve_server(
+    monkeypatch: pytest.MonkeyPatch, stepserve_faults: Faults | None
+) -> Generator[LiveServer, None, None]:
     """A real executor on a free port, in real time. Clients that are made during the test find it by INNGEST_DEV."""
     from stepserve.testing.server import LiveServer
 
-    with LiveServer() as server:
+    with LiveServer(faults=stepserve_faults) as server:
         monkeypatch.setenv("INNGEST_DEV", server.url)
         yield server

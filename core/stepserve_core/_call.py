@@ -160,7 +160,7 @@ class ServedCall:
 
     def _context(self, run: Run) -> Context | ContextSync:
         ctx, client, header = self._call.ctx, self._client, self._request.headers.get
-        sender = client.make_sender(self._runtime, self._middleware)
+        sender = client.make_sender(self._runtime, self._middleware, ctx.run_id)
         events = Events(self._call)
         job_id, request_id = header(_protocol.JOB_ID) or None, header(_protocol.REQUEST_ID) or None
         logger: Any = self._logger

@@ -271,9 +271,11 @@ class Inngest(ServerCalls):
             manager.add(self.middleware)
         return await self.make_sender(runtime, manager).send(events)
 
-    def make_sender(self, runtime: Runtime, middleware: MiddlewareManager | None) -> EventSender:
+    def make_sender(
+        self, runtime: Runtime, middleware: MiddlewareManager | None, run_id: str | None = None
+    ) -> EventSender:
         """Return what sends events for one request; clients for tests have another."""
-        return EventSender(self, runtime, middleware)
+        return EventSender(self, runtime, middleware, run_id)
 
 
 def _triggers(trigger: object) -> list[Trigger]:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin
 import msgspec
 
 from stepserve_core import _http, _protocol
+from stepserve_core._engine import executing_step
 from stepserve_core._event import Event
 from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
@@ -33,12 +34,18 @@ DEV_EVENT_KEY = "NO_EVENT_KEY_SET"
 
 
 class EventSender:
-    """Sends events for one request, or for `client.send`: middleware around, retries inside."""
+    """Sends events for one request, or for `client.send`: middleware around, retries inside.
 
-    def __init__(self, client: Inngest, runtime: Runtime, middleware: MiddlewareManager | None) -> None:
+    With the id of a run, events that its steps send get ids that are the same whenever a step is executed again.
+    """
+
+    def __init__(
+        self, client: Inngest, runtime: Runtime, middleware: MiddlewareManager | None, run_id: str | None = None
+    ) -> None:
         self._client = client
         self._runtime = runtime
         self._middleware = middleware
+        self._run_id = run_id
 
     @property
     def runtime(self) -> Runtime:
@@ -47,10 +54,12 @@ class EventSender:
 
     def send_in_step(self, events: Event[Any] | Sequence[Event[Any]]) -> Any:
         """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
-        return run_in_colour(self._runtime, self.send(events))
+        step = executing_step()
+        origin = None if step is None or self._run_id is None else f"{self._run_id}-{step.hashed}"
+        return run_in_colour(self._runtime, self.send(events, origin))
 
-    async def send(self, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
-        """Send events; return their ids.
+    async def send(self, events: Event[Any] | Sequence[Event[Any]], origin: str | None = None) -> list[str]:
+        """Send events; return their ids. Those without an id of their own get one that begins with `origin`.
 
         Raises:
             EventInvalidError: one of them cannot be sent; nothing was.
@@ -59,10 +68,10 @@ class EventSender:
         """
         batch = _as_list(events)
         if self._middleware is None:
-            return await self._deliver(batch)
+            return await self._deliver(batch, origin)
         await self._middleware.run("before_send_events", batch)
         try:
-            ids = await self._deliver(batch)
+            ids = await self._deliver(batch, origin)
         except Exception as error:
             partial = error.ids if isinstance(error, SendEventsError) else []
             await self._middleware.run_reversed("after_send_events", SendEventsResult(error=str(error), ids=partial))
@@ -70,12 +79,12 @@ class EventSender:
         await self._middleware.run_reversed("after_send_events", SendEventsResult(ids=ids))
         return ids
 
-    async def _deliver(self, events: list[Event]) -> list[str]:
+    async def _deliver(self, events: list[Event], origin: str | None) -> list[str]:
         if not events:
             return []
         url = self._url()
         server = server_of(self._client)
-        body = encode_events(events, None if server is None else server.now())
+        body = encode_events(events, None if server is None else server.now(), origin)
         headers = {**self._client.headers, _protocol.EVENT_ID_SEED: make_seed()}
         return read_reply(*await self._post(url, body, headers))
 
@@ -125,8 +134,10 @@ def check_events(events: object) -> list[Event]:
     return batch
 
 
-def encode_events(events: Sequence[Event[Any]], moment: float | None = None) -> bytes:
+def encode_events(events: Sequence[Event[Any]], moment: float | None = None, origin: str | None = None) -> bytes:
     """Return the body for `events` (8.1), which happen at `moment`, in Unix seconds, where they do not say.
+
+    With an `origin`, those without an id get one of it and of their index.
 
     Raises:
         EventInvalidError: one of them is not an event, or holds what JSON cannot carry; the message says where.
@@ -136,10 +147,10 @@ def encode_events(events: Sequence[Event[Any]], moment: float | None = None) -> 
             f"at most {MAX_EVENTS} events can be sent at once, not {len(events)}; send them in parts"
         )
     now = int((time.time() if moment is None else moment) * 1000)
-    return encode_wire([_wire(index, event, now) for index, event in enumerate(events)])
+    return encode_wire([_wire(index, event, now, origin) for index, event in enumerate(events)])
 
 
-def _wire(index: int, event: Event[Any], now: int) -> dict[str, object]:
+def _wire(index: int, event: Event[Any], now: int, origin: str | None) -> dict[str, object]:
     if not isinstance(event, Event):
         raise EventInvalidError(f"item {index} is not an Event but {type(event).__name__}; write Event(name=…, data=…)")
     event.validate()
@@ -148,7 +159,8 @@ def _wire(index: int, event: Event[Any], now: int) -> dict[str, object]:
     except OutputUnserializableError as error:
         raise EventInvalidError(as_given(error)) from None
     fields: dict[str, object] = {"data": data, "name": event.name, "ts": event.ts or now}
-    return {**fields, "id": event.id} if event.id else fields
+    event_id = event.id or (None if origin is None else f"{origin}-{index}")
+    return {**fields, "id": event_id} if event_id else fields
 
 
 def make_seed() -> str:

@@ -112,7 +112,11 @@ class StepSync(_Steps, ExtraStepsSync):
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> list[str]:
-        """Send events once; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step."""
+        """Send events; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step.
+
+        If the step is executed again, because its result was lost, they start nothing a second time: events without
+        an id get one from the run and the step.
+        """
         return self._reach(step_id, None, self._asks.send_event, events)  # type: ignore[no-any-return]
 
     def sleep(self, step_id: str, duration: Duration) -> None:
@@ -252,7 +256,11 @@ class Step(_Steps, ExtraSteps):
         return self._reach(step_id, None, self._asks.invoke_by_id, app_id, function_id, data, timeout, v)
 
     def send_event(self, step_id: str, events: Event[Any] | Sequence[Event[Any]]) -> Coroutine[None, object, list[str]]:
-        """Send events once; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step."""
+        """Send events; return their ids. A failure is a `SendEventsError` or `EventInvalidError` of the step.
+
+        If the step is executed again, because its result was lost, they start nothing a second time: events without
+        an id get one from the run and the step.
+        """
         return self._reach(step_id, None, self._asks.send_event, events)
 
     def sleep(self, step_id: str, duration: Duration) -> Coroutine[None, object, None]:

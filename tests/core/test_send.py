@@ -21,7 +21,7 @@ from stepserve_core import errors
 from stepserve_core._runtime import AsyncRuntime, SyncRuntime
 from stepserve_core._version import VERSION
 from tests.core import local_server
-from tests.core.calls import call, cloud_client, dev_client
+from tests.core.calls import call, cloud_client, dev_client, hashed
 from tests.core.local_server import LocalServer, Recorded, Reply, serving
 
 OK = Reply(200, b'{"ids":["e1"],"status":200}')
@@ -402,6 +402,29 @@ def test_a_step_sends_once_and_gives_the_ids(colour: str) -> None:
     assert ("StepRun", None, ["a", "b"]) == (op["op"], op["opts"], op["data"])
     assert (200, ["a", "b"]) == (done.status, done.json)
     assert 1 == len(server.requests)
+
+
+def test_what_a_step_sends_again_has_the_same_ids(colour: str) -> None:
+    """The server then starts no second run; ids that the user gave stay, and no step shares them with another."""
+
+    def sending(step: str) -> Any:
+        async def body(ctx: Any) -> object:
+            events = [core.Event(name="x"), core.Event(name="x"), core.Event(name="x", id="mine")]
+            return await ctx.step.send_event(step, events)
+
+        return body
+
+    with serving(Reply(200, b'{"ids":["a","b","c"]}')) as server:
+        client = dev_client(event_api_base_url=server.origin)
+        for step, run_id in (("a", "run-1"), ("a", "run-1"), ("b", "run-1"), ("a", "run-2")):
+            call(colour, sending(step), client=client, run_id=run_id)
+        first, again, of_other_step, of_other_run = (
+            [event["id"] for event in json.loads(request.body)] for request in server.requests
+        )
+
+    assert [f"run-1-{hashed('a')}-0", f"run-1-{hashed('a')}-1", "mine"] == first == again
+    assert [f"run-1-{hashed('b')}-0", f"run-1-{hashed('b')}-1", "mine"] == of_other_step
+    assert [f"run-2-{hashed('a')}-0", f"run-2-{hashed('a')}-1", "mine"] == of_other_run
 
 
 @pytest.mark.usefixtures("pauses")

@@ -106,6 +106,12 @@ class Call:
         memos: dict[str, Any] = self.body["steps"]
         return memos
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What the app is asked, and with which memos: all but what tells two deliveries of a call apart."""
+        ctx = {name: value for name, value in self.body["ctx"].items() if name not in ("generation_id", "request_id")}
+        return self.function, self.target, ctx, self.memos
+
 
 Script = Callable[[Call], Generator[Any, Any, Any]]
 
@@ -123,7 +129,10 @@ class Fn:
 
 @dataclass
 class RawApp:
-    """The app. `calls` has every call, in order. `answer` replaces the answers of a function by id."""
+    """The app. `calls` has every call, in order. `replies` replaces the answers of a function by id.
+
+    With `counts_once`, a call that is made again because its answer was lost is in `calls` once.
+    """
 
     functions: list[Fn]
     name: str = "app"
@@ -133,6 +142,7 @@ class RawApp:
     calls: list[Call] = field(default_factory=list)
     replies: dict[str, Callable[[Call], Any]] = field(default_factory=dict)
     syncs: int = 0
+    counts_once: bool = False
 
     def calls_of(self, function: str) -> list[Call]:
         return [call for call in self.calls if call.function == f"{self.name}-{function}"]
@@ -166,7 +176,8 @@ class RawApp:
             json.loads(request.body),
             {name.lower(): request.headers.get(name) or "" for name in ("x-inngest-signature", "x-run-id")},
         )
-        self.calls.append(call)
+        if not (self.counts_once and call.state in [one.state for one in self.calls]):
+            self.calls.append(call)
         fn = next(fn for fn in self.functions if f"{self.name}-{fn.id}" == call.function)
         if fn.id in self.replies:
             reply: Response = await _awaited(self.replies[fn.id](call))

@@ -13,6 +13,7 @@ from stepserve import Function, Inngest
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.server import ServerConfig, serving
 from tests.executor.raw_app import RawApp, served
+from tests.executor.regime import under_regime
 from tests.executor.system import System
 
 KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
@@ -27,7 +28,7 @@ async def sdk_system(
     The client is `system.client`. With a signing key both are in production mode.
     """
     defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
-    config = ServerConfig(**{**defaults, **settings})
+    config = under_regime(ServerConfig(**{**defaults, **settings}))
     headers = {"authorization": f"Bearer {config.signing_key}"} if config.signing_key else {}
     async with serving(config, clock=clock) as server:
         client = Inngest(

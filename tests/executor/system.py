@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +13,7 @@ from stepserve_core._signature import hash_signing_key
 from stepserve_core.executor.clock import Clock, VirtualClock
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.server import ServerConfig, serving
+from tests.executor import regime
 from tests.executor.raw_app import Fn, RawApp, served
 
 
@@ -41,6 +42,19 @@ class System:
     async def idle(self) -> None:
         """Wait until nothing is left to do now."""
         await self.executor.loop.idle()
+        while regime.current is not None and (wait := await self._until_late_answer()) is not None:
+            if isinstance(self._clock, VirtualClock):
+                self._clock.advance(wait)
+                self.executor.loop.wake()
+            else:
+                await asyncio.sleep(wait)
+            await self.executor.loop.idle()
+
+    async def _until_late_answer(self) -> float | None:
+        """Return how many seconds there are until something is due that counts as now, under a fault regime."""
+        due = await self.executor.read(lambda tables: tables.queue.next_due())
+        wait = None if due is None else due - self.executor.clock.now()
+        return None if wait is None or wait > regime.AT_ONCE else max(wait, 0.0)
 
     async def advance(self, seconds: float) -> None:
         """Move the virtual clock and wait until what became due is done."""
@@ -90,7 +104,7 @@ async def running_system(
     functions: list[Fn], config: ServerConfig, clock: Clock | None
 ) -> AsyncGenerator[System, None]:
     """Run an app and an executor that has synced it."""
-    app = RawApp(functions)
+    app = RawApp(functions, counts_once=regime.current is not None)
     headers = {}
     if config.signing_key is not None:
         app.signing_token = hash_signing_key(config.signing_key)
@@ -98,7 +112,7 @@ async def running_system(
     async with served(app) as origin:
         app.url = f"{origin}/api/inngest"
         async with (
-            serving(dataclasses.replace(config), clock=clock) as server,
+            serving(regime.under_regime(config), clock=clock) as server,
             httpx.AsyncClient(base_url=server.url, headers=headers) as http,
         ):
             app.api = server.url

@@ -140,6 +140,11 @@ BEHAVIOUR = (
         "`SendEventsError`",
         "`JSONDecodeError`; no error",
     ),
+    (
+        "Events without an id that a step sends",
+        "get one from run and step: sent again, they start no second run",
+        "start a run each time",
+    ),
     ("An empty list of events", "nothing is sent", "an empty request"),
     ("`except BaseException` around a step", "the step is reported all the same", "the function goes on without it"),
     ("A step of a run that is repeated with edited input", "is executed with it", "returns it as its output"),

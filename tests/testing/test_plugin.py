@@ -116,6 +116,32 @@ def test_end_to_end(stepserve_server):
         web.shutdown()
         thread.join()
     assert [run["output"], second["status"]] == ["over http", "Completed"]
+    has_faults = stepserve_server.fault_report.faults.duplicate_delivery > 0
+    assert has_faults == ("duplicate_delivery" in stepserve_server.fault_report.injected)
+"""
+
+FAULTY = """
+import pytest
+from stepserve.testing import Faults
+from app import ORDERED, client, order
+
+pytestmark = pytest.mark.stepserve(client, [order])
+
+def injected(stepserve):
+    stepserve.send(ORDERED)
+    stepserve.run_until_idle(skip_time=True)
+    return set(stepserve.fault_report.injected)
+
+def test_as_the_option_says(stepserve):
+    assert injected(stepserve) == {"duplicate_delivery"}
+
+@pytest.mark.stepserve(faults=Faults(reorder=1.0))
+def test_the_marker_counts(stepserve):
+    assert injected(stepserve) == {"reorder"}
+
+@pytest.mark.stepserve(faults=None)
+def test_none_at_all(stepserve):
+    assert injected(stepserve) == set()
 """
 
 UNUSED = """
@@ -131,7 +157,7 @@ def test_it(stepserve):
 """
 
 
-def run_pytest(folder: pathlib.Path, **tests: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(folder: pathlib.Path, *options: str, **tests: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on files beside the app."""
     (folder / "app.py").write_text(APP)
     for name, text in tests.items():
@@ -141,7 +167,18 @@ def run_pytest(folder: pathlib.Path, **tests: str) -> subprocess.CompletedProces
     paths = [str(ROOT / "core"), str(ROOT / "adapters"), str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     environment = {name: value for name, value in environment.items() if not name.startswith(("INNGEST", "PYTEST"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-Werror", "--strict-markers", "-p", "no:cacheprovider", *plugin]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-Werror",
+        "--strict-markers",
+        "-p",
+        "no:cacheprovider",
+        *plugin,
+        *options,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=60)
 
 
@@ -150,6 +187,19 @@ def test_the_fixtures_work_in_a_project_of_their_own(tmp_path: pathlib.Path) -> 
 
     assert "7 passed" in done.stdout, done.stdout + done.stderr
     assert 0 == done.returncode
+
+
+def test_a_whole_suite_runs_under_faults(tmp_path: pathlib.Path) -> None:
+    """In virtual time and over HTTP; tests whose marker names faults keep theirs."""
+    done = run_pytest(tmp_path, "--stepserve-faults", "duplicate_delivery=1", faulty=FAULTY, server=SERVER)
+
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_faults_of_a_suite_that_cannot_be_are_refused(tmp_path: pathlib.Path) -> None:
+    done = run_pytest(tmp_path, "--stepserve-faults", "drop_answer=7", overridden=OVERRIDDEN)
+
+    assert "--stepserve-faults: Faults(drop_answer=…) is a probability from 0 to 1, not 7.0" in done.stdout
 
 
 def test_unused_the_plugin_loads_nothing_and_without_an_app_it_says_how_to_name_one(tmp_path: pathlib.Path) -> None:

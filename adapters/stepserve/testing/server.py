@@ -11,6 +11,8 @@ import httpx
 
 from stepserve_core import Event
 from stepserve_core.errors import ConfigurationError
+from stepserve_core.executor.fault_report import FaultReport
+from stepserve_core.faults import Faults
 from stepserve_core.server_thread import ServerThread
 from stepserve_core.testing import encode_events
 
@@ -22,10 +24,16 @@ class LiveServer:
 
     The app under test has to know it: its client is made with `INNGEST_DEV` set to `url`, or is given
     `api_base_url=server.url, event_api_base_url=server.url`.
+
+    Args:
+        faults: what goes wrong on the way to apps, see `Faults`; `fault_report` says what came out.
     """
 
+    def __init__(self, *, faults: Faults | None = None) -> None:
+        self._faults = faults
+
     def __enter__(self) -> LiveServer:
-        self._running = ServerThread(0)
+        self._running = ServerThread(0, self._faults)
         self.url = f"http://127.0.0.1:{self._running.started.result()}"
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
         return self
@@ -35,6 +43,11 @@ class LiveServer:
     ) -> None:
         self._http.close()
         self._running.stop()
+
+    @property
+    def fault_report(self) -> FaultReport:
+        """What came out while faults happened: `print(server.fault_report.text())`. Without faults it is empty."""
+        return self._running.fault_report
 
     def sync(self, app_url: str) -> None:
         """Let the app that is served at `app_url`, such as "http://127.0.0.1:8000/api/inngest", register here.

@@ -25,6 +25,7 @@ from stepserve_core.executor.connect.gateway import Gateway
 from stepserve_core.executor.discovery import Discovery
 from stepserve_core.executor.executor import GRACE, Executor
 from stepserve_core.executor.fault_injection import FaultInjector
+from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.http_protocol import BoundedProtocol
@@ -152,13 +153,14 @@ class ServerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunningServer:
-    """A server that runs. `finished` is set when its listener has ended."""
+    """A server that runs. `finished` is set when its listener has ended; without faults, `fault_report` is empty."""
 
     url: str
     port: int
     executor: Executor
     gateway: Gateway
     finished: asyncio.Event
+    fault_report: FaultReport
 
 
 @contextlib.asynccontextmanager
@@ -196,7 +198,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
     try:
         await server.listening.wait()
         port: int = listener.getsockname()[1]
-        yield RunningServer(f"http://{reachable(config.host)}:{port}", port, executor, gateway, finished)
+        report = FaultReport(Faults()) if injector is None else injector.report
+        yield RunningServer(f"http://{reachable(config.host)}:{port}", port, executor, gateway, finished, report)
     finally:
         await gateway.drain()
         # Or their subscribers would hold the server up.

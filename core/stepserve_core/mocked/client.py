@@ -12,14 +12,16 @@ EVENT_ID = "0" * 26
 
 
 class _Sender(EventSender):
-    async def _deliver(self, events: list[Event]) -> list[str]:
-        encode_events(events)  # what could not be sent fails here too
+    async def _deliver(self, events: list[Event], origin: str | None) -> list[str]:
+        encode_events(events, None, origin)  # what could not be sent fails here too
         return [EVENT_ID for _ in events]
 
 
 class Inngest(stepserve_core.Inngest):
     """A client for tests. Sending checks the events, calls middleware and returns an id for each; nothing is sent."""
 
-    def make_sender(self, runtime: Runtime, middleware: MiddlewareManager | None) -> EventSender:
+    def make_sender(
+        self, runtime: Runtime, middleware: MiddlewareManager | None, run_id: str | None = None
+    ) -> EventSender:
         """Return what sends events for one request; here it does not."""
-        return _Sender(self, runtime, middleware)
+        return _Sender(self, runtime, middleware, run_id)

@@ -1,0 +1,1 @@
+"""The soak: mixed functions on a real server, for minutes, under faults and kills. `nox -s soak`."""
