@@ -15,28 +15,45 @@ from typing import Any
 def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], on_task: Callable[[], object]) -> None:
     """Run `coroutine` in a task of its own: here as far as it comes without waiting, the rest on the loop.
 
-    `on_task` is called whenever another task is made while it runs here.
+    `on_task` is called when it makes another task while it runs here; once, so that the rest are made as ever.
     """
-    former: Any = loop.get_task_factory()
-
-    def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
-        on_task()
-        if former is None:
-            return asyncio.Task(coroutine, loop=loop, **options)
-        return former(loop, coroutine, **options)
-
+    factory = _UntilFirst(loop, on_task)
     if sys.version_info < (3, 12):
         begun = _Begun(coroutine)
         task: asyncio.Task[None] = loop.create_task(begun)
-    loop.set_task_factory(make_task)
+    factory.install()
     try:
         if sys.version_info < (3, 12):
             begun.begin(loop, task)
         else:
             asyncio.Task(coroutine, loop=loop, eager_start=True)
     finally:
-        if loop.get_task_factory() is make_task:
-            loop.set_task_factory(former)
+        factory.remove()
+
+
+class _UntilFirst:
+    """A task factory that tells of the first task, and then gives way to the one that was there before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_task: Callable[[], object]) -> None:
+        self._loop = loop
+        self._on_task = on_task
+        self._former: Any = loop.get_task_factory()
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        self._on_task()
+        self.remove()
+        if self._former is None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        return self._former(loop, coroutine, **options)
+
+    def install(self) -> None:
+        """Make the tasks of the loop."""
+        self._loop.set_task_factory(self)
+
+    def remove(self) -> None:
+        """Make none any more; a factory that has come since stays."""
+        if self._loop.get_task_factory() is self:
+            self._loop.set_task_factory(self._former)
 
 
 if sys.version_info < (3, 12):

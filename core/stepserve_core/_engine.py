@@ -225,6 +225,10 @@ class Run:
             raise self._interrupt(branch, [found] if self.target is None else [])
         return Verdict.EXECUTE
 
+    def passes_over(self, hashed: str) -> bool:
+        """Say whether the server asked for another step than this one, which no group will take note of."""
+        return self.target is not None and self.target != hashed and self.current_branch() is None
+
     def _interrupt(self, branch: Branch, found: list[Found]) -> BranchInterrupt:
         """Interrupt a branch; the steps that its `finally` blocks would start are refused with the same interrupt."""
         if branch.interrupt is None:

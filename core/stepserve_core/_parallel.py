@@ -79,6 +79,8 @@ class Discovery:
         """Whether the function has neither waited nor made a task so far."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[_Parked] = []
+        self._aside: dict[asyncio.Future[NoReturn], str] = {}
+        """What steps wait for that are not the target, and their ids."""
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
         self._asked = itertools.count()
         self.order: dict[str, int] | None = None
@@ -101,8 +103,13 @@ class Discovery:
                 await self._end
         finally:
             await self._clean_up()
-            # Free the function's frames, and the event in them, now; not when the garbage collector comes by.
+            # Free the function's frames, and the event in them, now; not when the garbage collector comes by. The
+            # context of each task leads to the run, and so back to here.
             self.main = None
+            self._tasks.clear()
+            self._parked.clear()
+            self._aside.clear()
+            self._recalled.clear()
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -137,6 +144,7 @@ class Discovery:
             self._end_with(error)
             return
         waiting = [step.step_id for entry in self._parked for step in entry.found if not entry.future.done()]
+        waiting += [step_id for future, step_id in self._aside.items() if not future.done()]
         if waiting:
             _logger.warning("a function returned while its steps %s were not awaited; they are lost", waiting)
         self._end.set_result(None)
@@ -151,14 +159,16 @@ class Discovery:
     def _note_company(self) -> None:
         self.is_alone = False
 
-    def is_seen_by_others(self) -> bool:
-        """Say whether tasks other than the function's own use steps, and may look at who comes first."""
-        return self.order is not None or asyncio.current_task(self.loop) is not self.main
+    def turn_of(self, hashed: str) -> asyncio.Future[None] | None:
+        """Return what a memo waits for; None where no other task can see who comes first.
 
-    async def wait_for_turn(self, hashed: str) -> None:
-        """Wait until the memo of `hashed` may be seen; from now on, all memos are released in order."""
+        Once tasks other than the function's own use steps, all memos are released in order.
+        """
+        task = asyncio.current_task(self.loop)
+        if task is self.main and self.order is None:
+            return None
         self._check_open(hashed)
-        self._note_task()
+        self._note(task)
         if self.order is None:
             self.order = {finished: position for position, finished in enumerate(self._run.finished())}
         future: asyncio.Future[None] = self.loop.create_future()
@@ -166,7 +176,16 @@ class Discovery:
         position = self.order.get(hashed, len(self.order))
         heapq.heappush(self._recalled, (position, next(self._asked), future))
         self._stir()
-        await future
+        return future
+
+    def step_aside(self, step_id: str) -> asyncio.Future[NoReturn]:
+        """Return what a step waits for, in a call for another one, until the function is left."""
+        self._check_open(step_id)
+        self._note(asyncio.current_task(self.loop))
+        future: asyncio.Future[NoReturn] = self.loop.create_future()
+        self._aside[future] = step_id
+        self._stir()
+        return future
 
     async def choose(self, found: Found) -> Verdict:
         """Park until it is decided what becomes of `found`."""
@@ -199,7 +218,7 @@ class Discovery:
             self._is_leaving = True
             self._run.close(_too_late)
             raise asyncio.CancelledError("the function was interrupted to report its steps")
-        self._note_task()
+        self._note(asyncio.current_task(self.loop))
         await self.loop.create_future()  # until this task is cancelled with the function
         raise AssertionError("a future that nobody resolves was resolved")
 
@@ -209,7 +228,7 @@ class Discovery:
             raise _too_late(step)
 
     async def _park(self, found: list[Found], *, is_group: bool) -> Verdict:
-        self._note_task()
+        self._note(asyncio.current_task(self.loop))
         future: asyncio.Future[Verdict] = self.loop.create_future()
         self._parked.append(_Parked(found, future, is_group=is_group))
         self._stir()
@@ -220,8 +239,7 @@ class Discovery:
                 self.step_failed()
             raise
 
-    def _note_task(self) -> None:
-        task = asyncio.current_task(self.loop)
+    def _note(self, task: asyncio.Task[Any] | None) -> None:
         if task is not None and task is not self.main:
             self._tasks.add(task)
 
@@ -260,10 +278,11 @@ class Discovery:
     def _act(self) -> None:
         parked = [entry for entry in self._parked if not entry.future.done()]
         self._parked = parked
-        if not parked:
-            return  # the function waits for something of its own; answering nothing would make the server call at once
         if self._run.target is not None:
-            self._wait_for_target()
+            if parked or not all(future.done() for future in self._aside):
+                self._wait_for_target()
+        elif not parked:
+            return  # the function waits for something of its own; answering nothing would make the server call at once
         elif len(parked) == 1 and not parked[0].is_group:
             self._acting = True
             parked[0].future.set_result(self._run.alone(parked[0].found[0]))
@@ -284,7 +303,7 @@ class Discovery:
     def _give_up(self) -> None:
         if self._end.done() or self._acting:
             return
-        names = ", ".join(f'"{step.step_id}"' for entry in self._parked[:5] for step in entry.found[:5])
+        names = ", ".join(f'"{step_id}"' for step_id in itertools.islice(self._aside.values(), 5))
         found = f"found step {names} when targeting a different step" if names else NO_BRANCH_REACHED_TARGET
         self._end_with(StepUnexpectedError(found))
 

@@ -314,8 +314,10 @@ class Step(_Steps, ExtraSteps):
     ) -> Any:
         run = self._run
         discovery = self._runtime.discovery
-        if not discovery.is_alone and discovery.is_seen_by_others():
-            await discovery.wait_for_turn(hashed)
+        if not discovery.is_alone:
+            turn = discovery.turn_of(hashed)
+            if turn is not None:
+                await turn
         value = run.recall(hashed)
         if run.new_code_due:
             await run.start_new_code()
@@ -338,7 +340,10 @@ class Step(_Steps, ExtraSteps):
         ask: Callable[..., Ask],
         args: tuple[object, ...],
     ) -> Any:
-        value = await self._run.reach(Found(step_id, hashed, index, ask(*args)))
+        run = self._run
+        if run.target is not None and run.passes_over(hashed):
+            await self._runtime.discovery.step_aside(step_id)
+        value = await run.reach(Found(step_id, hashed, index, ask(*args)))
         return value if read is None else await self._read(read, value)
 
 

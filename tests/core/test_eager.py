@@ -78,7 +78,7 @@ def test_it_is_one_task_in_one_context_all_the_time() -> None:
     assert first is not caller
 
 
-def test_it_tells_of_tasks_that_are_made_while_it_begins() -> None:
+def test_it_tells_once_of_tasks_that_are_made_while_it_begins() -> None:
     async def aside() -> None:
         await asyncio.sleep(0)
 
@@ -91,7 +91,7 @@ def test_it_tells_of_tasks_that_are_made_while_it_begins() -> None:
         await asyncio.sleep(0.01)
         return marks
 
-    assert ["task", "task"] == asyncio.run(scenario())
+    assert ["task"] == asyncio.run(scenario())
 
 
 def test_a_task_factory_of_the_app_goes_on_making_its_tasks() -> None:
@@ -116,6 +116,29 @@ def test_a_task_factory_of_the_app_goes_on_making_its_tasks() -> None:
 
     assert asyncio.run(scenario())
     assert any(name.endswith("aside") for name in made)
+
+
+def test_a_task_factory_that_the_work_installs_stays() -> None:
+    made: list[str] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        made.append(coroutine.__qualname__.rpartition(".")[2])
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    async def aside() -> None:
+        await asyncio.sleep(0)
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        await asyncio.gather(aside(), aside())
+
+    async def scenario() -> bool:
+        await start(work)
+        await asyncio.sleep(0.01)
+        return asyncio.get_running_loop().get_task_factory() is factory
+
+    assert asyncio.run(scenario())
+    assert ["aside", "aside"] == made[:2]
 
 
 def test_it_can_be_cancelled_before_the_loop_came_to_it() -> None:
@@ -212,6 +235,37 @@ def test_a_call_leaves_nothing_to_the_garbage_collector(colour: str, ending: str
     gc.disable()
     try:
         reply = serve(handler, request, entry="handle" if colour == "sync" else "ahandle")
+    finally:
+        gc.enable()
+
+    assert status == reply.status
+    assert [None, None] == [reference() for reference in held]
+
+
+@pytest.mark.parametrize(
+    ("done", "target", "status"),
+    [("", None, 206), ("a", "b", 206), ("abc", None, 200)],
+    ids=["plans", "executes its target", "returns"],
+)
+def test_a_call_that_gathers_leaves_nothing_to_the_garbage_collector(
+    done: str, target: str | None, status: int
+) -> None:
+    held: list[weakref.ref[Any]] = []
+
+    async def body(ctx: core.Context) -> None:
+        local = Local()
+        held.extend((weakref.ref(local), weakref.ref(ctx.step._run)))
+        await asyncio.gather(*[ctx.step.run(step_id, lambda: "") for step_id in "abc"])
+
+    handler = make_handler(dev_client(), define(dev_client(), "async", body))
+    memos = {hashed(step_id): {"data": ""} for step_id in done}
+    wanted = "step" if target is None else hashed(target)
+    request = post("app-f", json.dumps(call_body(steps=memos)).encode(), target=wanted)
+
+    gc.collect()
+    gc.disable()
+    try:
+        reply = serve(handler, request, entry="ahandle")
     finally:
         gc.enable()
 

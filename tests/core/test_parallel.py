@@ -414,6 +414,44 @@ def test_a_target_that_no_branch_reaches_is_given_up(monkeypatch: pytest.MonkeyP
     assert '"a", "b"' in reply.json["message"]
 
 
+def test_a_step_that_cannot_be_asked_for_does_not_hinder_the_target() -> None:
+    async def body(ctx: core.Context) -> list[Any]:
+        wrong: Any = "not a function"
+        return list(await asyncio.gather(ctx.step.run("wrong", wrong), ctx.step.run("b", lambda: "B")))
+
+    reply = call("async", body, target=hashed("b"), plan_only=True)
+
+    assert [("b", "B")] == [(op["displayName"], op["data"]) for op in reply.json]
+
+
+def test_a_timeout_around_a_step_that_is_not_the_target_lets_the_function_go_on_to_it() -> None:
+    async def body(ctx: core.Context) -> str:
+        try:
+            return await asyncio.wait_for(ctx.step.run("other", lambda: ""), 0.01)
+        except asyncio.TimeoutError:
+            return await ctx.step.run("target", lambda: "T")
+
+    reply = call("async", body, target=hashed("target"), plan_only=True)
+
+    assert [("target", "T")] == [(op["displayName"], op["data"]) for op in reply.json]
+
+
+def test_tasks_that_the_user_did_not_await_are_said_to_be_lost_also_in_a_call_for_another_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def body(ctx: core.Context) -> str:
+        task = asyncio.ensure_future(ctx.step.run("lost", lambda: ""))
+        await asyncio.sleep(0)
+        assert not task.done()
+        return "ended"
+
+    with caplog.at_level(logging.WARNING):
+        reply = call("async", body, target=hashed("gone"), plan_only=True)
+
+    assert (500, "step_unexpected") == (reply.status, reply.json["code"])
+    assert "'lost'" in caplog.text
+
+
 # Errors
 
 
