@@ -40,6 +40,14 @@ def test_a_streamed_answer_is_taken_out_of_its_envelope(inner: object) -> None:
     assert (["StepRun"], True, 206) == ([op.op for op in answer.ops], answer.no_retry, answer.status)
 
 
+def test_names_that_are_null_count_as_missing() -> None:
+    ops = [{"op": "WaitForEvent", "id": "aa", "name": None, "displayName": None, "opts": None, "data": None}]
+    answer = read_answer(Reply(206, SDK, json.dumps(ops).encode()))
+
+    assert answer.ops is not None
+    assert [("WaitForEvent", "aa")] == [(op.op, op.label) for op in answer.ops]
+
+
 def test_a_broken_envelope_is_a_failure() -> None:
     failure = read_answer(Reply(201, SDK, b"   nonsense")).failure
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, RaisedError, StepFailedError, hash_id, run
+from tests.executor.raw_app import Call, Fn, RaisedError, StepFailedError, hash_id, reply, run
 
 pytestmark = pytest.mark.anyio
 
@@ -218,3 +218,37 @@ async def test_the_failure_handler_gets_the_event_and_the_error(start: StartSyst
         assert run["run_id"] == failed["id"]
         assert ("Completed", ["broken", {"n": 7}]) == (handled["status"], handled["output"])
         assert 1 == len(await system.events("inngest/function.finished"))
+
+
+def unused(_: Call) -> Steps:
+    yield run("never", None)
+
+
+async def test_an_app_that_executes_a_step_again_and_nothing_else_fails_the_run_instead_of_stopping_it(
+    start: StartSystem,
+) -> None:
+    def repeat(_: Call) -> Any:
+        return reply(206, [{"op": "StepRun", "id": hash_id("a"), "name": "a", "displayName": "a", "data": 1}])
+
+    async with start(Fn("loop", unused, triggers=[{"event": "test/loop"}])) as system:
+        system.app.replies["loop"] = repeat
+        status, output = await system.outcome(await system.send("test/loop"))
+
+    assert ("Failed", 2) == (status, len(system.app.calls))
+    assert "the app executed step 'a' again although it was given the result of it" in output["message"]
+
+
+async def test_a_step_that_is_executed_again_beside_a_new_one_changes_nothing(start: StartSystem) -> None:
+    def both(call: Call) -> Any:
+        if hash_id("b") in call.memos:
+            return reply(200, call.memos)
+        step = {"op": "StepRun", "id": hash_id("a"), "name": "a", "displayName": "a", "data": len(call.memos)}
+        plan = {"op": "StepPlanned", "id": hash_id("b"), "name": "b", "displayName": "b"}
+        done = {"op": "StepRun", "id": hash_id("b"), "name": "b", "displayName": "b", "data": 2}
+        return reply(206, [done] if call.target else [step, plan] if call.memos else [step])
+
+    async with start(Fn("loop", unused, triggers=[{"event": "test/loop"}])) as system:
+        system.app.replies["loop"] = both
+        outcome = await system.outcome(await system.send("test/loop"))
+
+    assert ("Completed", {hash_id("a"): {"data": 0}, hash_id("b"): {"data": 2}}) == outcome

@@ -53,8 +53,8 @@ class Op(msgspec.Struct, rename="camel"):
 
     op: str
     id: str = ""
-    name: str = ""
-    display_name: str = ""
+    name: str | None = ""
+    display_name: str | None = ""
     opts: dict[str, msgspec.Raw] | None = None
     data: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL

@@ -33,7 +33,7 @@ from stepserve_core.executor.decisions import (
 from stepserve_core.executor.defers import abort_defer, add_defer
 from stepserve_core.executor.endings import end_run, timeout_id
 from stepserve_core.executor.expression_equalities import match_of
-from stepserve_core.executor.failures import error_memo
+from stepserve_core.executor.failures import Failure, error_memo
 from stepserve_core.executor.internal_events import invocation
 from stepserve_core.executor.metadata import MetadataInvalidError, add_metadata, read_entries
 from stepserve_core.executor.progress import (
@@ -58,6 +58,8 @@ _Opening = PlanStep | SleepStep | WaitStep | WaitSignalStep | InvokeStep | Gatew
 """Decisions about steps that finish later."""
 
 _MAY_END = (EndRun, WaitSignalStep)
+_LIMITS = frozenset({"start-timeout", "finish-timeout"})
+"""Kinds of queue items that only end a run."""
 
 
 def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float) -> bool:
@@ -74,12 +76,28 @@ def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float
     if run.slot_keys is not None:
         scope.tables.slots.release(work.id)
     timing = Timing(work.queued_at, started_at, scope.now, work.attempt)
+    repeated: StepRef | None = None
     for decision in decisions:
-        run = _carry_out(scope, work, run, decision, timing)
+        if not isinstance(decision, FinishStep):
+            run = _carry_out(scope, work, run, decision, timing)
+        elif not _finish(scope, run, decision, timing) and decision.follows:
+            repeated = decision.step
         if isinstance(decision, _MAY_END) and scope.tables.runs.facts(run.id) is None:
             break  # what else the answer asked for has nobody to come back to
+    if repeated is not None:
+        _end_if_stuck(scope, run, repeated)
     settle(scope)
     return True
+
+
+def _end_if_stuck(scope: Scope, run: RunFacts, step: StepRef) -> None:
+    """End a run that nothing would go on with: its app executed a step again that has its result."""
+    jobs = [job for job in scope.tables.queue.of_run(run.id) if job.kind not in _LIMITS]
+    if jobs or scope.tables.runs.facts(run.id) is None:
+        return
+    message = f"the app executed step {step.name!r} again although it was given the result of it, and nothing else"
+    failure = Failure("step_repeated", message, name="StepRepeated")
+    end_run(scope, run, EndRun("Failed", failure.output, failure))
 
 
 def _let_go(scope: Scope, work: Work, decisions: list[Decision]) -> bool:
@@ -105,8 +123,6 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
     match decision:
         case UpdateRun():
             return _update(scope, run, decision)
-        case FinishStep():
-            _finish(scope, run, decision, timing)
         case FailAttempt():
             _note_failure(scope, run, decision, timing)
         case SetPending():
@@ -118,17 +134,17 @@ def _carry_out(scope: Scope, work: Work, run: RunFacts, decision: Decision, timi
         case EndRun():
             scope.tables.steps.add_attempt(run.id, _FUNCTION, decision.status, timing, _error_of(decision))
             end_run(scope, run, decision)
-        case RetryItem() | ParkItem():
-            pass  # carried out first, by _let_go
+        case RetryItem() | ParkItem() | FinishStep():
+            pass  # carried out by _let_go, and by apply itself
         case _:
             _open_step(scope, work, run, decision)
     return run
 
 
-def _finish(scope: Scope, run: RunFacts, finish: FinishStep, timing: Timing) -> None:
+def _finish(scope: Scope, run: RunFacts, finish: FinishStep, timing: Timing) -> bool:
     if finish.span is not None:
         timing = timing_of(finish.span, timing.started_at, scope.now, timing.attempt)
-    finish_step(scope, run, finish.step, finish.memo, timing, failed=finish.failed, follows=finish.follows)
+    return finish_step(scope, run, finish.step, finish.memo, timing, failed=finish.failed, follows=finish.follows)
 
 
 def _update(scope: Scope, run: RunFacts, update: UpdateRun) -> RunFacts:

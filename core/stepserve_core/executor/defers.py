@@ -58,8 +58,13 @@ def publish_defers(scope: Scope, run: RunFacts, slug: str) -> None:
             "parent_fn_slug": slug,
             "parent_run_id": run.id,
         }
-        internal_id = ids.derived_id(run.id, f"defer:{defer.hash}", scope.now)
+        internal_id = event_id_of(run.id, defer.hash, scope.now)
         scope.outbox.append(make_event(SCHEDULE, data, internal_id=internal_id, now=scope.now))
+
+
+def event_id_of(run_id: str, step_hash: str, ended_at: float) -> str:
+    """Return the id of the event that starts a deferred function when its run has ended."""
+    return ids.derived_id(run_id, f"defer:{step_hash}", ended_at)
 
 
 def describe_known(defers: list[Defer]) -> bytes:

@@ -76,17 +76,7 @@ def read_event(raw: bytes | msgspec.Raw, internal_id: str, now: float) -> Event:
     name = _check_name(fields.get("name"))
     data = _check_object(fields, "data", name)
     data.pop("_inngest", None)
-    return make_event(
-        name,
-        data,
-        internal_id=internal_id,
-        now=now,
-        user=_check_object(fields, "user", name),
-        id=_check_text(fields, "id", name),
-        ts=_check_ts(fields.get("ts"), name, now),
-        v=_check_text(fields, "v", name),
-        meta=_check_meta(fields.get("meta"), name),
-    )
+    return _make_checked(name, data, fields, internal_id, now)
 
 
 def read_invocation(body: bytes, internal_id: str, slug: str, now: float) -> Event:
@@ -98,10 +88,22 @@ def read_invocation(body: bytes, internal_id: str, slug: str, now: float) -> Eve
     fields = _read_object(body.strip() or b"{}")
     data = _check_object(fields, "data", INVOKED)
     data["_inngest"] = {"fn_id": slug}
-    user = _check_object(fields, "user", INVOKED)
-    ts = _check_ts(fields.get("ts"), INVOKED, now)
-    user_id = _check_text(fields, "id", INVOKED)
-    return make_event(INVOKED, data, internal_id=internal_id, now=now, user=user, id=user_id, ts=ts)
+    return _make_checked(INVOKED, data, fields, internal_id, now)
+
+
+def _make_checked(name: str, data: object, fields: dict[str, Any], internal_id: str, now: float) -> Event:
+    """Build an event of a name and data that were checked, and of fields that were not."""
+    return make_event(
+        name,
+        data,
+        internal_id=internal_id,
+        now=now,
+        user=_check_object(fields, "user", name),
+        id=_check_text(fields, "id", name),
+        ts=_check_ts(fields.get("ts"), name, now),
+        v=_check_text(fields, "v", name),
+        meta=_check_meta(fields.get("meta"), name),
+    )
 
 
 def make_event(

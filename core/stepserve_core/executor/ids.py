@@ -58,6 +58,11 @@ def is_ulid(text: str) -> bool:
     return len(text) == 26
 
 
+def moment_of(ulid: str) -> float:
+    """Return the moment of a ULID, in Unix seconds."""
+    return ULID.from_str(ulid).timestamp
+
+
 def first_id(moment: float) -> str:
     """Return the smallest ULID of the millisecond of `moment`, for searches by time."""
     milliseconds = min(max(int(moment * 1000), 0), _LATEST_MILLISECOND)

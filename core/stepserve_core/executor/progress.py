@@ -16,11 +16,13 @@ COMPLETED, FAILED, TIMED_OUT = "Completed", "Failed", "TimedOut"
 
 def finish_step(
     scope: Scope, run: RunFacts, step: StepRef, memo: bytes, timing: Timing, *, failed: bool, follows: bool = True
-) -> None:
-    """Memoise a step that was executed. A second memo for it changes nothing and calls nobody."""
-    if scope.tables.steps.record(run.id, step, memo, FAILED if failed else COMPLETED, timing) and follows:
+) -> bool:
+    """Memoise a step that was executed. A second memo for it changes nothing and calls nobody: then return False."""
+    recorded = scope.tables.steps.record(run.id, step, memo, FAILED if failed else COMPLETED, timing)
+    if recorded and follows:
         races = step.races or (run.force_plan and scope.tables.steps.races(run.id, step.hash))
         _follow(scope, run, step.hash, races=races)
+    return recorded
 
 
 def timing_of(span: Span, called_at: float, now: float, attempt: int = 0) -> Timing:

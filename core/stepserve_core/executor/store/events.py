@@ -17,6 +17,10 @@ _NOT_OWN = "(name < 'inngest/' OR name >= 'inngest0')"
 """Word for word the condition of the index `events_users`."""
 
 
+COUNTED = 100_000
+"""Where counting ends: more events than these are not told apart."""
+
+
 class Events:
     """Statements about events."""
 
@@ -80,21 +84,28 @@ class Events:
 
         `internal`: our own events too. Each name is a range of an index; so are all events but our own.
         """
-        kinds: list[tuple[str, tuple[str, ...]]] = [("name = ?", (name,)) for name in dict.fromkeys(names)]
-        if not internal:
-            kinds = [(term, given) for term, given in kinds if not given[0].startswith(_OWN)]
-        if not names:
-            kinds = [("1" if internal else _NOT_OWN, ())]
         ranges = [
             self._execute(
                 f"SELECT internal_id, seq FROM events WHERE {term} AND internal_id >= ? AND internal_id < ?"
                 " ORDER BY internal_id DESC, seq DESC LIMIT ?",
                 (*given, begin, end, limit),
             ).fetchall()
-            for term, given in kinds
+            for term, given in _kinds(names, internal=internal)
         ]
         newest = itertools.islice(heapq.merge(*ranges, reverse=True), limit)
         return [self.at(seq) for _, seq in newest]
+
+    def count(self, begin: str, end: str, names: list[str], *, internal: bool) -> int:
+        """Return how many events `page` finds without a limit, `COUNTED` where there are more."""
+        total = 0
+        for term, given in _kinds(names, internal=internal):
+            counted = self._execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {term} AND internal_id >= ? AND internal_id < ?"
+                " LIMIT ?)",
+                (*given, begin, end, COUNTED - total),
+            )
+            total += counted.fetchone()[0]
+        return total
 
     def search(self, after: str, before: str, name: str | None, limit: int) -> list[Event]:
         """Return events whose internal id lies between `after` (included) and `before`, the newest first.
@@ -102,3 +113,10 @@ class Events:
         Internal ids begin with the time, so they serve as window and as cursor.
         """
         return self.page(after, before, [] if name is None else [name], limit, internal=True)
+
+
+def _kinds(names: list[str], *, internal: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the ranges of indexes, as conditions with their values, that events of some names lie in."""
+    if not names:
+        return [("1" if internal else _NOT_OWN, ())]
+    return [("name = ?", (name,)) for name in dict.fromkeys(names) if internal or not name.startswith(_OWN)]

@@ -8,7 +8,8 @@ import msgspec
 
 from stepserve_core.errors import FunctionNotFoundError
 from stepserve_core.executor import ids
-from stepserve_core.executor.api.graphql.views import View, Views
+from stepserve_core.executor.api.graphql.app_views import View
+from stepserve_core.executor.api.graphql.views import Views
 from stepserve_core.executor.endings import CANCELLED
 from stepserve_core.executor.reruns import read_arguments
 
@@ -64,11 +65,14 @@ class Mutations:
         functionSlug: str,  # noqa: N803 - as in GraphQL
         data: dict[str, Any] | None = None,
         user: dict[str, Any] | None = None,
+        meta: dict[str, Any] | None = None,
+        **_debug: str | None,
     ) -> bool:
-        """Start a function, whatever its triggers."""
+        """Start a function, whatever its triggers. There is no step debugger: its sessions are not used."""
         if self._executor.registry.find(functionSlug) is None:
             raise FunctionNotFoundError(f"function {functionSlug[:80]} not found")
-        await self._executor.invoke(functionSlug, msgspec.json.encode({"data": data or {}, "user": user or {}}))
+        event = {"data": data or {}, "user": user or {}, "meta": meta or {}}
+        await self._executor.invoke(functionSlug, msgspec.json.encode(event))
         return True
 
     async def cancelRun(self, _info: object, runID: str) -> View:  # noqa: N802, N803 - as in GraphQL
@@ -86,6 +90,7 @@ class Mutations:
         _info: object,
         runID: str,  # noqa: N803 - as in GraphQL
         fromStep: dict[str, Any] | None = None,  # noqa: N803 - as in GraphQL
+        **_debug: str | None,
     ) -> str:
         """Start a run once more, perhaps from a step and with other arguments for it; return the id of the new run."""
         given, step = None, None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stepserve_core.executor import ids
+from stepserve_core.executor.api.graphql.app_views import View, method_of
 from stepserve_core.executor.api.graphql.costs import COUNT, PAGE, Once
 from stepserve_core.executor.api.graphql.stream import list_events, list_stream
 from stepserve_core.executor.api.graphql.trace import output_of, read_output_id
-from stepserve_core.executor.api.graphql.views import View, Views
+from stepserve_core.executor.api.graphql.views import Views
 from stepserve_core.executor.api.graphql.workers import list_workers
+from stepserve_core.executor.defers import SCHEDULE
 from stepserve_core.executor.moments import parse_date
 from stepserve_core.executor.run_lists import list_runs
 from stepserve_core.executor.run_search import (
@@ -39,9 +41,11 @@ class Queries:
         self._views = Views(executor)
         self._counts: Once[RunFilter, int] = Once()
 
-    async def apps(self, _info: object) -> list[View]:
-        """Return every app."""
-        return [self._views.app(app) for app in await self._executor.read(lambda tables: tables.apps.all())]
+    async def apps(self, _info: object, filter: dict[str, Any] | None = None) -> list[View]:  # noqa: A002 - as in GraphQL
+        """Return every app, or those that are reached in one way."""
+        wanted = (filter or {}).get("method")
+        apps = await self._executor.read(lambda tables: tables.apps.all())
+        return [self._views.app(app) for app in apps if wanted is None or method_of(app) == wanted]
 
     async def app(self, _info: object, id: str) -> View | None:  # noqa: A002 - the name of the argument in GraphQL
         """Return an app."""
@@ -95,16 +99,23 @@ class Queries:
         begin = ids.first_id(parse_date(filter["from"]))
         until = filter.get("until")
         end = ids.first_id(parse_date(until) if until else self._executor.clock.now() + 1)
-        end = min(end, after) if after else end
         internal, names = filter["includeInternalEvents"], filter.get("eventNames") or []
         search = RunSearch(filter.get("query") or "")
         found = await self._executor.read(
-            lambda tables: tables.events.page(begin, end, names, limit + 1, internal=internal)
+            lambda tables: tables.events.page(begin, min(end, after or end), names, limit + 1, internal=internal)
         )
         kept = [event for event in found[:limit] if not search or search.matches(event.body, None, "")]
         edges = [{"node": self._views.event_v2(event), "cursor": event.internal_id} for event in kept]
         last = found[limit - 1].internal_id if len(found) > limit else None
-        return {"edges": edges, "pageInfo": _page_info(edges, last)}
+        return {
+            "edges": edges,
+            "pageInfo": _page_info(edges, last),
+            "totalCount": lambda _info: self._count_events(begin, end, names, internal=internal),
+        }
+
+    async def _count_events(self, begin: str, end: str, names: list[str], *, internal: bool) -> int:
+        self._views.costs.spend(COUNT)
+        return await self._executor.read(lambda tables: tables.events.count(begin, end, names, internal=internal))
 
     async def runs(
         self,
@@ -120,7 +131,7 @@ class Queries:
         self._views.costs.spend(PAGE)
         limit = first if 1 <= first <= LARGEST_PAGE else DEFAULT_PAGE
         wanted = self._filter(filter, orderBy)
-        search = RunSearch(filter.get("query") or "")
+        search = RunSearch(_search_text(filter))
         page = await list_runs(self._executor.read, wanted, search, read_cursor(after) if after else None, limit)
         edges = [{"node": self._views.run(one.run), "cursor": write_cursor(one.position)} for one in page.found]
         return {
@@ -177,6 +188,11 @@ class Queries:
         last = rest[limit - 1].cursor if len(rest) > limit else None
         return {"edges": edges, "pageInfo": _page_info(edges, last), "totalCount": len(found)}
 
+    def workerConnection(self, _info: object, connectionId: str) -> View | None:  # noqa: N802, N803 - as in GraphQL
+        """Return a worker that is connected now: the first of its apps."""
+        found = [one for one in list_workers(self._executor.workers) if one.connection.id == connectionId]
+        return self._views.worker(found[-1]) if found else None
+
     async def _run(self, run_id: str) -> RunRow:
         run = await self._executor.read(lambda tables: tables.runs.get(run_id))
         if run is None:
@@ -199,6 +215,14 @@ class Queries:
             function_ids=functions,
             newest_first=not order or order[0]["direction"] == "DESC",
         )
+
+
+def _search_text(given: dict[str, Any]) -> str:
+    """Return the expressions of a filter; whether a run was deferred is one more."""
+    deferred, text = given.get("isDeferred"), given.get("query") or ""
+    if deferred is None:
+        return text
+    return f"{text}\nevent.name {'==' if deferred else '!='} '{SCHEDULE}'"
 
 
 def _page_info(edges: list[dict[str, Any]], following: str | None) -> View:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stepserve_core.executor import ids
+from stepserve_core.executor.api.graphql.app_views import View
 from stepserve_core.executor.api.graphql.costs import PAGE
-from stepserve_core.executor.api.graphql.views import View, Views
+from stepserve_core.executor.api.graphql.views import Views
 from stepserve_core.executor.events import Event
 from stepserve_core.executor.internal_events import TIMER
 from stepserve_core.executor.moments import parse_date

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from stepserve_core.executor.api.graphql.step_info import step_info
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.run_search import STATUS_NAMES
 from stepserve_core.executor.store.runs import RunRow
@@ -55,11 +58,21 @@ def read_output_id(text: str) -> OutputRef:
         raise ValueError("no output found") from None
 
 
-def trace_of(run: RunRow, steps: list[StepRow], attempts: list[AttemptRow], *, folded: bool) -> dict[str, Any]:
-    """Return the tree. `folded` is the newer form, where a step with one attempt has no children."""
+def trace_of(
+    run: RunRow,
+    steps: list[StepRow],
+    attempts: list[AttemptRow],
+    *,
+    folded: bool,
+    invoked: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return the tree. `folded` is the newer form, where a step with one attempt has no children.
+
+    `invoked` has the runs that steps started, by the ids of the events that did.
+    """
     ops = {step.hash: step.op for step in steps}
     children = [
-        _span(run, entry, ops.get(entry["id"], ""), folded=folded)
+        _span(run, entry, ops.get(entry["id"], ""), invoked, folded=folded)
         for entry in build_steps(steps, attempts)
         if folded or entry["name"] != FUNCTION
     ]
@@ -81,6 +94,8 @@ def trace_of(run: RunRow, steps: list[StepRow], attempts: list[AttemptRow], *, f
         "stepID": None,
         "stepType": None,
         "spanID": run.id,
+        "skipReason": run.skip_reason,
+        "skipExistingRunID": run.skip_existing_run_id,
         "isRoot": True,
         "parentSpanID": None,
     }
@@ -123,7 +138,7 @@ def _common(run: RunRow) -> dict[str, Any]:
     return {"runID": run.id, "traceID": run.id, "functionID": run.function_id}
 
 
-def _span(run: RunRow, entry: dict[str, Any], op: str, *, folded: bool) -> dict[str, Any]:
+def _span(run: RunRow, entry: dict[str, Any], op: str, invoked: Mapping[str, str], *, folded: bool) -> dict[str, Any]:
     span_id, attempts = f"{run.id}:{entry['id']}", entry["attempts"]
     finished = "output" in entry or "error" in entry
     children = [] if folded and len(attempts) < 2 else [_attempt(run, span_id, one) for one in attempts]
@@ -137,11 +152,18 @@ def _span(run: RunRow, entry: dict[str, Any], op: str, *, folded: bool) -> dict[
         "childrenSpans": children,
         "stepOp": _STEP_OPS.get(op),
         "stepID": entry["id"] or None,
-        "stepType": "FINALIZATION" if entry["name"] == FUNCTION else op or None,
+        "stepType": "FINALIZATION" if entry["name"] == FUNCTION else _type_of(entry) or op or None,
+        "stepInfo": step_info(entry, _STEP_OPS.get(op), invoked),
         "spanID": span_id,
         "isRoot": False,
         "parentSpanID": run.id,
     }
+
+
+def _type_of(entry: dict[str, Any]) -> str | None:
+    """Return what the app calls this kind of step (executor.md 5.1)."""
+    given = entry.get("detail", {}).get("type")
+    return given if isinstance(given, str) else None
 
 
 def _attempt(run: RunRow, parent: str, attempt: dict[str, Any]) -> dict[str, Any]:

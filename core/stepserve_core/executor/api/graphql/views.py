@@ -1,4 +1,4 @@
-"""How apps, functions, events and runs look in GraphQL. Keys are fields; what costs a query is a callable."""
+"""How events and runs look in GraphQL. Keys are fields; what costs a query is a callable."""
 
 from __future__ import annotations
 
@@ -6,94 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stepserve_core.executor import limits
-from stepserve_core.executor.addresses import normalize_url
-from stepserve_core.executor.api.graphql.costs import Costs, Once
+from stepserve_core.executor import ids
+from stepserve_core.executor.api.graphql.app_views import AppViews, View
+from stepserve_core.executor.api.graphql.costs import Once
+from stepserve_core.executor.api.graphql.defers import read_defers, read_parent
 from stepserve_core.executor.api.graphql.trace import trace_of
-from stepserve_core.executor.api.graphql.workers import Worker
+from stepserve_core.executor.api.graphql.trace_parts import complete_tree, read_parts
 from stepserve_core.executor.calls import ENVIRONMENT_ID
+from stepserve_core.executor.defers import SCHEDULE
 from stepserve_core.executor.events import Event
-from stepserve_core.executor.function_config import FunctionConfig
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.run_search import STATUS_NAMES
-from stepserve_core.executor.store.apps import App, Function
 from stepserve_core.executor.store.runs import RunRow
 
 if TYPE_CHECKING:
     from stepserve_core.executor.executor import Executor
 
-View = dict[str, Any]
-_SCOPES = {"account": "ACCOUNT", "env": "ENVIRONMENT", "fn": "FUNCTION", None: "FUNCTION"}
 
-
-class Views:
+class Views(AppViews):
     """Views of one request."""
 
     def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        self.costs = Costs()
+        super().__init__(executor)
         # What one request asks for under several names, or from several places, is looked up once.
         self._runs: Once[str, list[RunRow]] = Once()
         self._traces: Once[tuple[str, bool], View] = Once()
-
-    def app(self, app: App) -> View:
-        """Return an app."""
-        self.costs.spend()
-        functions = [one for one in self._executor.registry.active() if one.app_id == app.id]
-        language, _, version = app.sdk.partition(":")
-        return {
-            "id": app.id,
-            "externalID": app.name,
-            "name": app.name,
-            "sdkLanguage": language,
-            "sdkVersion": version.removeprefix("v"),
-            "framework": app.framework or None,
-            "url": app.url,
-            "checksum": app.checksum,
-            "error": app.error,
-            "appVersion": app.version,
-            "connected": app.error is None,
-            "autodiscovered": normalize_url(app.url) in self._executor.discovered,
-            "functionCount": len(functions),
-            "functions": lambda _info: [self.function(one) for one in functions],
-        }
-
-    def function(self, function: Function) -> View:
-        """Return a function."""
-        self.costs.spend()
-        config = function.config
-        return {
-            "id": function.id,
-            "name": config.name,
-            "slug": function.slug,
-            "config": msgspec.json.encode(config).decode(),
-            "triggers": [
-                {"type": "CRON", "value": one.cron, "condition": None}
-                if one.cron is not None
-                else {"type": "EVENT", "value": one.event, "condition": one.expression}
-                for one in config.triggers
-            ],
-            "url": config.url,
-            "appID": function.app_id,
-            "app": lambda _info: self.app_of(function.app_id),
-            "isPaused": function.paused is not None,
-            "configuration": lambda _info: configuration_of(config),
-        }
-
-    async def app_of(self, app_id: str) -> View | None:
-        """Return an app by its id."""
-        found = await self._executor.read(lambda tables: tables.apps.get(app_id))
-        return None if found is None else self.app(found)
-
-    def worker(self, worker: Worker) -> View:
-        """Return an app of a connected worker."""
-        self.costs.spend()
-        return {**worker.fields(), "app": lambda _info: self.app_of(worker.app_id)}
-
-    def function_of(self, function_id: str) -> View | None:
-        """Return a function by its id."""
-        function = self._executor.registry.get(function_id)
-        return None if function is None else self.function(function)
 
     def event(self, event: Event) -> View:
         """Return an event with its runs, in the older form."""
@@ -108,6 +45,7 @@ class Views:
             "functionRuns": lambda _info: self._runs_of(event.internal_id, self.function_run),
             "totalRuns": lambda _info: self._count(event.internal_id, ended=None),
             "pendingRuns": lambda _info: self._count(event.internal_id, ended=False),
+            "status": lambda _info: self._event_status(event.internal_id),
         }
 
     def stream_item(self, event: Event, *, is_tick: bool) -> View:
@@ -133,6 +71,7 @@ class Views:
             "occurredAt": to_rfc3339(event.ts / 1000),
             "raw": event.body.decode(),
             "receivedAt": to_rfc3339(event.received_at),
+            "version": event.value().get("v"),
             "runs": lambda _info: self._runs_of(event.internal_id, self.run),
         }
 
@@ -151,6 +90,9 @@ class Views:
             "output": None if run.output is None else run.output.decode(),
             "cron": run.cron,
             "batchID": run.batch_id,
+            "batchCreatedAt": _time(ids.moment_of(run.batch_id) if run.batch_id else None),
+            "events": lambda _info: self._events_of(run),
+            "pendingSteps": lambda _info: self._pending_steps(run),
         }
 
     def run(self, run: RunRow) -> View:
@@ -177,18 +119,55 @@ class Views:
             "originalRunID": run.original_run_id,
             "skipReason": run.skip_reason,
             "skipExistingRunID": run.skip_existing_run_id,
+            "batchCreatedAt": _time(ids.moment_of(run.batch_id) if run.batch_id else None),
+            "hasAI": lambda _info: self._has_ai(run),
+            "isDeferred": run.event_name == SCHEDULE,
+            "defers": lambda _info: self._defers_of(run),
+            "siblingDefers": lambda _info: self._sibling_defers(run),
         }
+
+    async def _pending_steps(self, run: RunRow) -> int:
+        steps = await self._executor.read(lambda tables: tables.steps.rows(run.id))
+        self.costs.spend(len(steps))
+        return 0 if run.ended_at is not None else sum(step.memo is None for step in steps)
+
+    async def _has_ai(self, run: RunRow) -> bool:
+        steps = await self._executor.read(lambda tables: tables.steps.rows(run.id))
+        self.costs.spend(len(steps))
+        return any(step.op == "AIGateway" for step in steps)
+
+    async def _sibling_defers(self, run: RunRow) -> list[View]:
+        """Return the defers of the run that deferred this one."""
+        parent = await self._executor.read(lambda tables: read_parent(tables, run))
+        return [] if parent is None else await self._defers_of(parent)
+
+    async def _defers_of(self, run: RunRow) -> list[View]:
+        found = await self._executor.read(lambda tables: read_defers(tables, run))
+        self.costs.spend(len(found))
+        return [
+            {
+                "hashedDeferID": defer.hash,
+                "userlandDeferID": defer.name,
+                "fnSlug": defer.slug,
+                "status": defer.status.upper(),
+                "function": self.function_named(defer.slug),
+                "runID": None if started is None else started.id,
+                "run": None if started is None else self.run(started),
+            }
+            for defer, started in found
+        ]
 
     async def trace(self, run: RunRow, *, folded: bool) -> View:
         """Return the tree of a run's steps."""
         return await self._traces.get((run.id, folded), lambda: self._read_trace(run, folded=folded))
 
     async def _read_trace(self, run: RunRow, *, folded: bool) -> View:
-        steps, attempts = await self._executor.read(
-            lambda tables: (tables.steps.rows(run.id), tables.steps.attempts(run.id))
-        )
-        self.costs.spend(len(steps) + len(attempts))
-        return trace_of(run, steps, attempts, folded=folded)
+        parts = await self._executor.read(lambda tables: read_parts(tables, run.id))
+        self.costs.spend(len(parts.steps) + len(parts.attempts))
+        function = self._executor.registry.get(run.function_id)
+        tree = trace_of(run, parts.steps, parts.attempts, folded=folded, invoked=parts.invoked)
+        shared = {"appID": None if function is None else function.app_id, "run": lambda _info: self.run(run)}
+        return complete_tree(tree, shared, parts.metadata)
 
     async def trigger(self, run: RunRow) -> View:
         """Return what started a run."""
@@ -210,6 +189,12 @@ class Views:
         runs = await self._rows_of(event_id)
         return sum(1 for run in runs if ended is None or (run.ended_at is not None) is ended)
 
+    async def _event_status(self, event_id: str) -> str:
+        return status_of_event([run.status for run in await self._rows_of(event_id)])
+
+    async def _events_of(self, run: RunRow) -> list[View]:
+        return [self.event(event) for event in await self._executor.read(lambda tables: tables.events.of_run(run.id))]
+
     async def _rows_of(self, event_id: str) -> list[RunRow]:
         return await self._runs.get(event_id, lambda: self._read_rows(event_id))
 
@@ -223,24 +208,18 @@ class Views:
         return None if event is None else self.event(event)
 
 
-def configuration_of(config: FunctionConfig) -> View:
-    """Return the options of a function."""
-    return {
-        "cancellations": [{"event": one.event, "timeout": one.timeout, "condition": one.if_} for one in config.cancel],
-        "retries": {"value": config.max_attempts - 1, "isDefault": config.max_attempts - 1 == limits.DEFAULT_RETRIES},
-        "priority": None if config.priority is None else config.priority.run,
-        "eventsBatch": config.batch_events,
-        "concurrency": [
-            {"scope": _SCOPES[one.scope], "limit": {"value": one.limit, "isPlanLimit": False}, "key": one.key}
-            for one in (*config.run_concurrency, *config.concurrency)
-        ],
-        "rateLimit": config.rate_limit,
-        "debounce": config.debounce,
-        "throttle": config.throttle,
-        "singleton": None
-        if config.singleton is None
-        else {"mode": config.singleton.mode.upper(), "key": config.singleton.key},
-    }
+_BAD = frozenset({"Failed", "Cancelled"})
+_OPEN = frozenset({"Scheduled", "Running"})
+
+
+def status_of_event(statuses: list[str]) -> str:
+    """Return what became of an event, by what became of its runs (executor.md 13.3)."""
+    if not statuses:
+        return "NO_FUNCTIONS"
+    if not _OPEN.isdisjoint(statuses):
+        return "RUNNING"
+    failed = sum(status in _BAD for status in statuses)
+    return "COMPLETED" if not failed else "FAILED" if failed == len(statuses) else "PARTIALLY_FAILED"
 
 
 def _time(moment: float | None) -> str | None:
