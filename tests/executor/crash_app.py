@@ -1,20 +1,17 @@
-"""The app of the crash test: functions of every kind, what their runs must end with, a witness of repeated work."""
+"""The app of the crash test: functions of every kind, and what their runs must end with; `crash_witness` runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from typing import Any
 
-from stepserve_core._protocol import Response
 from tests.executor.raw_app import (
     Call,
     Fn,
     RaisedError,
-    RawApp,
     Step,
     StepFailedError,
     invoke,
-    replay,
     run,
     sleep,
     wait,
@@ -90,6 +87,18 @@ def ticked(call: Call) -> Steps:
     return (yield run("instant", call.event["id"]))
 
 
+def deferring(call: Call) -> Steps:
+    number = call.event["data"]["n"]
+    first = yield run("first", number)
+    return first + (yield run("second", number))
+
+
+def elsewhere(_: Call) -> Steps:
+    """Stand for a function whose answers the witness makes itself."""
+    raise AssertionError
+    yield
+
+
 LIMITS = {
     "throttle": {"limit": 20, "period": "1s", "burst": 5},
     "concurrency": {"fn": [{"limit": 8}], "step": [{"limit": 3}]},
@@ -97,7 +106,9 @@ LIMITS = {
     "timeouts": {"start": "10m", "finish": "10m"},
     "priority": {"run": "int(event.data.n)"},
 }
-THIRD = "int(event.data.n) % 3"
+SAVED = 5
+"""Steps that `saving` saves while its call is under way."""
+DEFERRED = "inngest/deferred.schedule"
 STOP = [{"event": "test/stop", "if": "async.data.n == event.data.n"}]
 FUNCTIONS = [
     Fn("pipeline", pipeline, [{"event": "test/x"}]),
@@ -118,6 +129,11 @@ FUNCTIONS = [
         options={"concurrency": [{"limit": 1, "key": "int(event.data.n) % 3"}]},
     ),
     Fn("newest", waiter, [{"event": "test/n"}], options={"singleton": {"mode": "cancel"}}),
+    Fn("deferring", deferring, [{"event": "test/e"}]),
+    Fn("deferred", number_of, [{"event": DEFERRED, "expression": "event.data._inngest.fn_slug == 'app-deferred'"}]),
+    Fn("fetching", elsewhere, [{"event": "test/g"}]),
+    Fn("bulky", stuck, [{"event": "test/u"}]),
+    Fn("saving", elsewhere, [{"event": "test/p"}]),
     Fn("ticking", ticked, [{"cron": "0 0 1 1 *"}]),
 ]
 
@@ -138,28 +154,8 @@ def outcomes(n: int, last: int) -> dict[str, tuple[str, Any]]:
         "debounced": (done, n),
         "once": (done, n),
         "newest": (done, n) if n == last else cancelled,
+        "deferring": (done, n * 2),
+        "fetching": (done, [n + 1, n + 1]),
+        "bulky": cancelled,
+        "saving": (done, [n + number for number in range(SAVED)]),
     }
-
-
-class Witness(RawApp):
-    """An app that notices when a step is executed although it had its memo before."""
-
-    def __init__(self) -> None:
-        super().__init__(list(FUNCTIONS))
-        self.memoised: dict[str, set[str]] = {}
-        self.violations: list[tuple[str, str]] = []
-        for fn in self.functions:
-            self.replies[fn.id] = self._watch(fn.script)
-
-    def _watch(self, script: Any) -> Any:
-        def answer(call: Call) -> Response:
-            self.calls.clear()  # of hundreds of kills these would be too many to keep
-            known = self.memoised.setdefault(call.body["ctx"]["run_id"], set())
-            known.update(call.memos)
-            lost = known - set(call.memos)
-            self.violations += [(call.function, step) for step in lost]
-            if call.target in known:
-                self.violations.append((call.function, f"{call.target} again"))
-            return replay(script, call)
-
-        return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime
 import json
 import os
 import random
@@ -21,7 +22,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.executor.crash_app import Witness, outcomes, waiter
+from tests.executor.crash_app import outcomes, waiter
+from tests.executor.crash_witness import Witness
 from tests.executor.raw_app import Fn, RawApp, served
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +42,10 @@ LETTERS = {
     "l": "limited",
     "k": "keyed",
     "n": "newest",
+    "e": "deferring",
+    "g": "fetching",
+    "u": "bulky",
+    "p": "saving",
 }
 """The last letter of an event's name to the function that it starts."""
 
@@ -97,6 +103,7 @@ class Feed:
             with contextlib.suppress(httpx.HTTPError):
                 await self._http.post("/v1/functions/app-ticking/tick")
                 await self.signal(self.sent - 3)
+                await self.call_off(f"event.data.n <= {self.sent - 3}")
             await asyncio.sleep(self._chance.uniform(0.0, 0.15))
 
     async def _send(self, n: int) -> None:
@@ -124,14 +131,22 @@ class Feed:
         """Send everything that runs of a number may wait for."""
         await self._http.post("/e/key", json=[{"name": f"test/{name}", "data": {"n": n}} for name in ("go", "stop")])
         await self.signal(n)
+        await self.call_off(f"event.data.n == {n}")
+
+    async def call_off(self, expression: str) -> None:
+        """Cancel runs in bulk; those that were cancelled before are passed over."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        body = {"app_id": "app", "function_id": "bulky", "started_before": now, "if": expression}
+        await self._http.post("/v1/cancellations", json=body)
 
 
 async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "crash.db"
     server = Server(path, free_port())
-    app = Witness()
     chance = random.Random(SEED)
-    async with served(app) as origin, httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+    http = httpx.AsyncClient(base_url=server.url, timeout=60)
+    app = Witness(http)
+    async with http, served(app) as origin:
         app.url, app.api = f"{origin}/api/inngest", server.url
         await server.start()
         await http.post("/fn/register", json=app.registration())
@@ -161,6 +176,8 @@ async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(
     assert expected == _outcomes(path)
     # Every event is in one batch, and is once in it.
     assert list(sent) == sorted(n for batch in _read(path, BATCHES) for n in json.loads(batch[0]))
+    # Every run that deferred two functions and took one back has started one.
+    assert list(sent) == sorted(n for (output,) in _read(path, DEFERRED) for n in [json.loads(output)])
     assert [] == app.violations
     assert (0, {}) == (status, _left_behind(path))
     # One tick waits, and those before it fired once each: the first days of consecutive years.
@@ -169,6 +186,7 @@ async def test_after_kills_at_random_moments_every_run_ends_and_no_memo_is_lost(
     assert [("ok",)] == _read(path, "PRAGMA integrity_check")
 
 
+DEFERRED = "SELECT r.output FROM runs r JOIN functions f ON f.id = r.function_id WHERE f.slug = 'app-deferred'"
 OUTCOMES = (
     "SELECT e.external_id, r.status, CASE r.status WHEN 'Completed' THEN r.output END FROM runs r"
     " JOIN events e ON e.seq = r.event_seq JOIN functions f ON f.id = r.function_id"
@@ -182,6 +200,7 @@ TICKS = (
 LEFT = {
     "queue": "SELECT count(*) FROM queue WHERE kind != 'cron'",
     "more or less than one tick": "SELECT count(*) != 1 FROM queue WHERE kind = 'cron'",
+    "bulk cancellations": "SELECT count(*) FROM cancellations WHERE finished_at IS NULL",
     "open batches": "SELECT count(*) FROM batches WHERE run_id IS NULL",
     "runs whose steps are miscounted": "SELECT count(*) FROM runs r WHERE step_count !="
     " (SELECT count(*) FROM steps s WHERE s.run_id = r.id AND s.memo IS NOT NULL)",
