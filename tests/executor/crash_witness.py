@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Generator
 from typing import Any
@@ -29,7 +30,7 @@ class Witness(RawApp):
         """By run, the steps whose memos must be in every call from now on."""
         self.violations: list[tuple[str, str]] = []
         for fn in self.functions:
-            self.replies[fn.id] = self._watch(lambda call, script=fn.script: replay(script, call))
+            self.replies[fn.id] = self._watch(functools.partial(replay, fn.script))
         self.replies["deferring"] = self._watch(lambda call: with_defers(call, self._script("deferring")))
         self.replies["fetching"] = self._watch(lambda call: replay(self._fetch, call))
         self.replies["saving"] = self._save

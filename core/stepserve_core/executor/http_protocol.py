@@ -1,4 +1,5 @@
-"""Connections of the API, bounded: how many there are, how large headers are, how long a request may take to arrive.
+"""Connections of the API, bounded: how many there are, how large headers are, how long a request may take to arrive,
+and its answer to be read.
 
 Clients that send a byte now and then would otherwise hold connections, and the memory behind them, for as long as they
 like.
@@ -10,6 +11,9 @@ import asyncio
 import contextlib
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+
+from stepserve_core.executor.slow_readers import ReaderWatch
 
 HEADERS_TIMEOUT = 10.0
 """Seconds from the connection, or from the first byte of a later request, to the end of its headers."""
@@ -45,10 +49,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_headers = True
     _header_bytes = 0
     _refused = False
+    _reader: ReaderWatch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
         """Begin a connection, or refuse it where there are too many."""
         super().connection_made(transport)
+        self._reader = ReaderWatch(self.loop, transport, lambda: [one.transport for one in self.connections])
         if len(self.connections) > most_connections():
             self._refuse(b"503 Service Unavailable", b"too many connections; try again later")
             return
@@ -69,6 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Go on to the body."""
         self._in_headers = False
+        self._reader.end()  # until this request is answered, which may add to what waits
         streams = any(name == b"content-type" and value.startswith(b"text/stream") for name, value in self.headers)
         self._limit(STREAM_TIMEOUT if streams else BODY_TIMEOUT)
         super().on_headers_complete()
@@ -79,14 +86,31 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers, self._header_bytes = True, 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Let the client read what is left."""
+        super().on_response_complete()
+        self._reader.begin()
+
+    def pause_writing(self) -> None:
+        """Wait for the client, for some time."""
+        super().pause_writing()
+        self._reader.begin()
+
+    def resume_writing(self) -> None:
+        """Go on: it has read most."""
+        self._reader.end()
+        super().resume_writing()
+
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over."""
         self._limit(None)
+        self._reader.end()
         super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection."""
         self._limit(None)
+        self._reader.end()
         super().connection_lost(exc)
 
     def _limit(self, seconds: float | None) -> None:
@@ -118,3 +142,29 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None:
             return True
         return self.cycle.response_complete if self._in_headers else not self.cycle.response_started
+
+
+class BoundedWebSocket(WSProtocol):
+    """uvicorn's WebSocket, whose client has to read too."""
+
+    _reader: ReaderWatch
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
+        """Begin."""
+        super().connection_made(transport)
+        self._reader = ReaderWatch(self.loop, transport, lambda: [one.transport for one in self.connections])
+
+    def pause_writing(self) -> None:
+        """Wait for the client, for some time."""
+        super().pause_writing()
+        self._reader.begin()
+
+    def resume_writing(self) -> None:
+        """Go on: it has read most."""
+        self._reader.end()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._reader.end()
+        super().connection_lost(exc)
