@@ -224,3 +224,12 @@ def faults(session: nox.Session) -> None:
     seeds = ",".join(str(seed) for seed in range(50))
     what = ("tests/testing/test_faults.py", "--show-capture=no", *PARALLEL[:2], *session.posargs)
     session.run("pytest", *what, env={"STEPSERVE_FAULT_SEEDS": seeds})
+
+
+@nox.session(python=PYTHONS[-1], default=False)
+def model(session: nox.Session) -> None:
+    """Generated functions against the model, others each time; `-- 5000` for so many examples of each machine."""
+    session.install("-e", ".[all]", *group("test"))
+    examples = session.posargs[0] if session.posargs else "500"
+    what = ("tests/model", "--show-capture=no", *PARALLEL[:2])
+    session.run("pytest", *what, env={"STEPSERVE_MODEL_EXAMPLES": examples})
