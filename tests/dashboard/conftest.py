@@ -51,6 +51,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site, None, None
         yield running
 
 
+@pytest.fixture(scope="module")
+def addresses(site: Site) -> dict[str, str]:
+    """Let something happen; return the address of every page."""
+    failed = site.run_of(site.send("shop/catalogue.changed"))
+    done = site.run_of(site.send("shop/order.created", {"order_id": "A-1", "flaky": True, "amount": 12.5}))
+    event_id = site.send("shop/refund.requested", {"order_id": "A-1", "reason": "broken cup"})
+    site.idle()
+    return {
+        "overview": "/",
+        "runs": "/runs",
+        "run": f"/runs/{done}",
+        "failed": f"/runs/{failed}",
+        "events": "/events",
+        "event": f"/events/{event_id}",
+        "functions": "/functions",
+        "function": "/functions/shop-process-order",
+        "apps": "/apps",
+        "send": "/send",
+    }
+
+
 @pytest.fixture
 def open_page(browser: Any, site: Site) -> Generator[OpenPage, None, None]:
     """Open pages of the dashboard; whatever the browser complains about fails the test."""

@@ -35,3 +35,22 @@ def _add(executor: Executor, first: int, count: int, tables: Tables) -> None:
         failed = number % 18 == 9
         output = _ERROR if failed else b"%d" % number
         tables.runs.end(run_id, "Failed" if failed else "Completed", output, at + 0.05)
+
+
+async def fill_event(executor: Executor, count: int) -> str:
+    """Add an event that has started so many runs of `shop-count`; return its id."""
+    event_id = ids.new_id(executor.clock.now())
+    await executor.store.write(functools.partial(_add_runs, executor, event_id, count))
+    return event_id
+
+
+def _add_runs(executor: Executor, event_id: str, count: int, tables: Tables) -> None:
+    function = executor.registry.find("shop-count")
+    assert function is not None
+    now = executor.clock.now()
+    seq = tables.events.add(make_event("shop/many", {"n": count}, internal_id=event_id, now=now))
+    for _ in range(count):
+        run_id = ids.new_id(now)
+        tables.runs.add(NewRun(run_id, function.id, 1, seq, now, now))
+        tables.runs.start(run_id, now)
+        tables.runs.end(run_id, "Completed", b"1", now)

@@ -15,27 +15,6 @@ ALL = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']"
 CONTRAST = "{type: 'rule', values: ['color-contrast']}"
 
 
-@pytest.fixture(scope="module")
-def addresses(site: Site) -> dict[str, str]:
-    """Fill the server; return the address of every page."""
-    failed = site.run_of(site.send("shop/catalogue.changed"))
-    done = site.run_of(site.send("shop/order.created", {"order_id": "A-1", "flaky": True}))
-    event_id = site.send("shop/refund.requested", {"order_id": "A-1"})
-    site.idle()
-    return {
-        "overview": "/",
-        "runs": "/runs",
-        "run": f"/runs/{done}",
-        "failed run": f"/runs/{failed}",
-        "events": "/events",
-        "event": f"/events/{event_id}",
-        "functions": "/functions",
-        "function": "/functions/shop-process-order",
-        "apps": "/apps",
-        "send": "/send",
-    }
-
-
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm ci in tests/dashboard")
 @pytest.mark.parametrize(("scheme", "rules"), [("light", ALL), ("dark", CONTRAST)], ids=["light", "dark"])
 def test_no_page_breaks_a_rule_of_axe(

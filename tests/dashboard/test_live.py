@@ -52,3 +52,27 @@ def test_the_page_of_a_run_follows_it(own_site: Site, browser: Any) -> None:
         assert page.evaluate("document.activeElement.textContent.includes('approval')")
         row.click()
         expect(page.get_by_role("group", name="output")).to_contain_text("Ada")
+
+
+@pytest.mark.parametrize(("address", "what"), [("/runs", "run"), ("/events", "event")])
+def test_rows_under_the_pointer_stay_where_they_are(own_site: Site, browser: Any, address: str, what: str) -> None:
+    """New ones are counted, and come when the pointer leaves or the count is pressed."""
+    own_site.run_of(own_site.send("shop/counted", {"n": 1}))
+    with browsing(browser) as open_address:
+        page = open_address(own_site.url + address)
+        expect(page.locator("#link-text")).to_have_text("Live")
+        rows = page.locator("main tbody tr")
+        expect(rows).to_have_count(1)
+        rows.first.hover()
+        own_site.send("shop/counted", {"n": 2})
+        new = page.get_by_role("button", name=f"1 new {what}")
+        new.wait_for()
+
+        assert 1 == rows.count()
+        page.mouse.move(5, 5)
+        expect(rows).to_have_count(2)
+        expect(new).to_be_hidden()
+        rows.first.hover()
+        own_site.send("shop/counted", {"n": 3})
+        new.click()
+        expect(rows).to_have_count(3)

@@ -64,6 +64,7 @@ def test_older_pages_are_walked_without_gaps(busy: Site, browser: Any) -> None:
             expect(page.locator("table.runs tbody tr")).to_have_count(50 * (pages - 1))
             page.get_by_role("button", name="Show older runs").click()
         expect(page.locator("table.runs tbody tr")).to_have_count(300)
-        ids = page.locator("table.runs .below code").all_inner_texts()
+        links = page.locator("table.runs .row-link")
+        ids = links.evaluate_all("links => links.map((link) => link.pathname)")
 
     assert sorted(set(ids), reverse=True) == ids

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.dashboard.conftest import OpenPage, browsing, expect
+from tests.dashboard.many import fill_event
 from tests.dashboard.site import Site, running_site
 
 
@@ -189,3 +190,17 @@ def test_production_asks_for_a_login(tmp_path: Path, browser: Any) -> None:
 
         assert "This is neither the signing key nor the dashboard's token." == refused
         assert page.evaluate("document.cookie") == ""
+
+
+def test_an_event_that_started_many_runs_is_paged_through(site: Site, open_page: OpenPage) -> None:
+    event_id = site.do(fill_event(site.server.executor, 120))
+    page = open_page(f"/events/{event_id}")
+    rows, more = page.locator("table.runs tbody tr"), page.get_by_role("button", name="Show more runs")
+    for count in (50, 100):
+        expect(rows).to_have_count(count)
+        more.click()
+    expect(rows).to_have_count(120)
+    ids = page.locator("table.runs .row-link").evaluate_all("links => links.map((link) => link.pathname)")
+
+    assert sorted(set(ids)) == ids
+    assert not more.is_visible()

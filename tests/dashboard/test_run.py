@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.dashboard.conftest import OpenPage, browsing, expect
 from tests.dashboard.shop import HOSTILE
-from tests.dashboard.site import Site
+from tests.dashboard.site import Site, running_site
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,38 @@ def test_the_timeline_shows_steps_attempts_waits_and_invocations(site: Site, ord
 
     assert ["Run", "charge-card", "Attempt 1", "Attempt 2"] == labels[:4]
     assert {"reserve-stock", "tell-warehouse", "cool-off", "ship"} <= set(labels)
-    assert 1 == page.locator(".bar-track .bar.rest").count()
-    assert 1 == page.locator(".bar-track .bar.failed").count()
+    assert 1 == page.locator("li:has-text('cool-off') .bar.rest").count()
+    assert 1 == page.locator("li:has-text('Attempt 1') .bar.failed").count()
+
+
+def test_the_steps_of_invoked_runs_are_folded_into_the_timeline(site: Site, order: str, open_page: OpenPage) -> None:
+    page = open_page(f"/runs/{order}")
+    completed(site, order, page)
+    nested = page.locator(".bar-row", has_text="print-label")
+    nested.click()
+    expect(page.locator(".detail h2").first).to_have_text("print-label")
+    child = page.locator(".detail .facts a").get_attribute("href")
+    own = page.get_by_label("Input of the step").input_value()
+    page.get_by_role("button", name="Hide the steps of the run that ship started").click()
+    expect(nested).to_have_count(0)
+    page.locator(".bar-row", has_text="ship").focus()
+    page.keyboard.press("ArrowRight")
+    expect(nested).to_be_visible()
+
+    assert child != f"/runs/{order}"
+    assert '[\n  "Berlin"\n]' == own
+
+
+def test_a_run_that_waits_for_its_next_attempt_counts_down(browser: Any, tmp_path: Path) -> None:
+    with running_site(tmp_path / "retries.db", retry_interval=3600.0) as site, browsing(browser) as open_address:
+        run_id = site.run_of(site.send("shop/catalogue.changed"))
+        page = open_address(f"{site.url}/runs/{run_id}")
+        row = page.locator("li.attempt", has_text="Attempt 2").inner_text()
+
+        assert "Retrying" == page.locator("h1 .badge").inner_text()
+        assert page.locator(".doing").inner_text().startswith("parse failed; attempt 2 of 2 · begins in")
+        assert " min" in row or " h" in row
+        assert "ValueError" in page.locator(".error-message").inner_text()
 
 
 def test_outputs_fold(site: Site, order: str, open_page: OpenPage) -> None:
@@ -52,7 +83,7 @@ def test_a_run_links_to_its_event_its_child_and_its_parent(site: Site, order: st
     page = open_page(f"/runs/{order}")
     completed(site, order, page)
     event = page.get_by_role("link", name="shop/order.created").get_attribute("href")
-    page.get_by_role("button", name="ship").first.click()
+    page.locator(".bar-row", has_text="ship").click()
     page.locator(".detail .facts a").click()
     page.wait_for_selector("h1:has-text('Ship a parcel')")
     parent = page.locator(".facts a", has_text=order)
@@ -118,6 +149,7 @@ def test_a_run_is_repeated_from_a_step_with_other_input(site: Site, order: str, 
     page = open_page(f"/runs/{order}")
     completed(site, order, page)
     page.get_by_role("button", name="charge-card").click()
+    given = page.get_by_label("Input of the step").input_value()
     page.get_by_label("Input of the step").fill('{"not": "a list"}')
     page.get_by_role("button", name="Re-run from this step").click()
     refused = page.locator(".rerun .problem").inner_text()
@@ -127,6 +159,7 @@ def test_a_run_is_repeated_from_a_step_with_other_input(site: Site, order: str, 
     expect(page).not_to_have_url(re.compile(order))
     page.wait_for_selector("h1 .badge.ok")
 
+    assert '[\n  "A-1"\n]' == given
     assert "The input must be an array" in refused
     assert "R-EDITED" in page.get_by_role("group", name="output").inner_text()
 

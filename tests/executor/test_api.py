@@ -17,7 +17,7 @@ from stepserve_core.executor.api.routes import ROUTES
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.moments import to_rfc3339
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, reply, run, sleep
+from tests.executor.raw_app import Call, Fn, RaisedError, reply, run, sleep
 from tests.executor.system import System
 
 pytestmark = pytest.mark.anyio
@@ -175,6 +175,19 @@ async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem
         (attempt,) = trace["steps"][0]["attempts"]
         assert (0, "Completed", {"x": 1}) == (attempt["attempt"], attempt["status"], attempt["output"])
         assert attempt["duration_ms"] > 0
+
+
+async def test_the_trace_tells_which_calls_are_to_come(start: StartSystem) -> None:
+    def script(_: Call) -> Steps:
+        yield run("a", 1)
+        raise RaisedError("later", retry_after="60")
+
+    clock = VirtualClock()
+    async with start(Fn("f", script, ON_X), clock=clock) as system:
+        run_object = await system.run_of(await system.send("test/x"))
+        (call,) = (await system.trace(run_object["run_id"]))["calls"]
+
+    assert {"step": None, "attempt": 1, "due_at": to_rfc3339(clock.now() + 60), "state": "waiting"} == call
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,17 @@ async def test_lists_of_runs_are_filtered(start: StartSystem, query: dict[str, A
     assert expected == found
 
 
+async def test_lists_show_some_of_the_event_on_demand(start: StartSystem) -> None:
+    async with five_and_one(start) as system:
+        plain, shown = [
+            (await system.http.get("/v2/runs", params={"order": "asc", "limit": "1", **query})).json()["data"][0]
+            for query in ({}, {"includePreview": "true"})
+        ]
+
+    assert "preview" not in plain["trigger"]
+    assert {**plain["trigger"], "preview": {"n": 1}} == shown["trigger"]
+
+
 @pytest.mark.parametrize("query", [{}, {"query": "event.name.startsWith('test/')"}, {"order": "asc"}])
 async def test_pages_follow_each_other_without_gaps_or_repeats(start: StartSystem, query: dict[str, str]) -> None:
     async with five_and_one(start) as system:

@@ -48,6 +48,7 @@ _RUN_SEARCH: dict[str, _Schema] = {
     "cursor": _TEXT,
     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
     "includeOutput": _FLAG,
+    "includePreview": _FLAG,
 }
 
 QUERIES: dict[str, dict[str, _Schema]] = {

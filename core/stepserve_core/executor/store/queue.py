@@ -46,12 +46,14 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is shown of an item: `at` is when it is due, or was."""
+    """What is shown of an item: `at` is when it is due, or was; `step` the hash of the one that it is about."""
 
     id: str
     kind: str
     at: float
     attempt: int
+    step: str | None
+    state: int
 
 
 _CLAIMED = "id, kind, run_id, step, function_id, attempt, generation, queued_at, priority, payload"
@@ -190,7 +192,8 @@ class Queue:
     def of_run(self, run_id: str) -> list[Job]:
         """Return what is queued for a run, the first due first."""
         rows = self._execute(
-            "SELECT id, kind, queued_at, attempt FROM queue WHERE id >= ? AND id < ? ORDER BY queued_at, id",
+            "SELECT id, kind, queued_at, attempt, step, state FROM queue WHERE id >= ? AND id < ?"
+            " ORDER BY queued_at, id",
             (f"{run_id}:", f"{run_id};"),
         )
         return [Job(*row) for row in rows]

@@ -12,6 +12,7 @@ from stepserve_core.executor import ids, limits
 from stepserve_core.executor.api.http import executor_of, read_body
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_flag, read_limit, read_moment
 from stepserve_core.executor.moments import to_rfc3339
+from stepserve_core.executor.previews import preview
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.reruns import RerunRefusedError, read_arguments
 from stepserve_core.executor.run_lists import cut_page, list_runs
@@ -37,7 +38,7 @@ async def search_runs(request: Request) -> Response:
 
     Query: `from`, `until` (dates), `timeField` (queued_at, started_at, ended_at), `status` (may repeat, or with
     commas), `appId`, `functionId`, `query` (expressions over event, output and error, one on each line), `order`
-    (asc, desc), `cursor`, `limit` (20; at most 100), `includeOutput`.
+    (asc, desc), `cursor`, `limit` (20; at most 100), `includeOutput`, `includePreview` (a few fields of the event).
     """
     executor, query = executor_of(request), request.query_params
     limit = read_limit(request, _PAGE, _LARGEST_PAGE)
@@ -55,6 +56,9 @@ async def search_runs(request: Request) -> Response:
     page = await list_runs(executor.read, wanted, search, read_cursor(cursor) if cursor else None, limit)
     with_output = read_flag(request, "includeOutput")
     runs = [run_object(found.run, executor.registry, with_output=with_output) for found in page.found]
+    if read_flag(request, "includePreview"):
+        for shown, found in zip(runs, page.found, strict=True):
+            shown["trigger"]["preview"] = preview(found.event)
     return answer(request, runs, page, limit)
 
 

@@ -14,6 +14,7 @@ from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint
 from stepserve_core.executor.metadata import show
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.store.defers import Defer
+from stepserve_core.executor.store.queue import BLOCKED, LEASED, READY, TIMERS, WAITING, Job
 from stepserve_core.executor.store.runs import RunRow
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.timeline import build_steps
@@ -36,12 +37,15 @@ _SPAN_FIELDS = {
 }
 """Fields of a span in GraphQL, and here: the tree is the same (executor.md 13.4)."""
 
+_STATES = {WAITING: "waiting", READY: "ready", LEASED: "called", BLOCKED: "held"}
+
 
 @endpoint
 async def get_trace(request: Request) -> Response:
     """`GET /v2/runs/{id}/trace`: the run with its steps and attempts; `rootSpan` is the tree of them (executor.md 1.6).
 
-    `run`, `function`, `steps`, `defers` and `metadata` are ours, with keys as in `/v1`, and outputs.
+    `run`, `function`, `steps`, `defers`, `metadata` and `calls` are ours, with keys as in `/v1`, and outputs. `calls`
+    are those of the app that are still to come: when each is due, whether it is held by a concurrency limit.
     """
     run_id = read_run_id(request)
 
@@ -51,8 +55,9 @@ async def get_trace(request: Request) -> Response:
         _name_invoked_runs(tables, steps)
         metadata = show(tables.metadata.of_run(run_id), steps)
         defers = [_defer_object(defer) for defer in tables.defers.of_run(run_id)]
+        calls = [_call_object(job) for job in tables.queue.of_run(run_id) if job.kind not in TIMERS]
         root = None if run is None else _span(trace_of(run, rows, attempts, folded=True))
-        return run, {"rootSpan": root, "steps": steps, "defers": defers, "metadata": metadata}
+        return run, {"rootSpan": root, "steps": steps, "defers": defers, "metadata": metadata, "calls": calls}
 
     run, parts = await executor_of(request).read(unit)
     if run is None:
@@ -80,3 +85,7 @@ def _name_invoked_runs(tables: Tables, steps: list[dict[str, Any]]) -> None:
 
 def _defer_object(defer: Defer) -> dict[str, Any]:
     return {"id": defer.hash, "name": defer.name, "function": defer.slug, "status": defer.status}
+
+
+def _call_object(job: Job) -> dict[str, Any]:
+    return {"step": job.step, "attempt": job.attempt, "due_at": to_rfc3339(job.at), "state": _STATES[job.state]}

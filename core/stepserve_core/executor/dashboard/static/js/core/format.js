@@ -9,7 +9,10 @@ const UNITS = [
   ["second", 1000],
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const absolute = new Intl.DateTimeFormat(undefined, {
+  weekday: "short", year: "numeric", month: "short", day: "numeric",
+  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
+});
 const count = new Intl.NumberFormat("en");
 
 /** @param {number} value */
@@ -72,7 +75,23 @@ export function clock(iso) {
  */
 export function when(iso) {
   if (!iso) return h("span", { class: "muted" }, "–");
-  return h("time", { datetime: iso, title: moment(iso), "data-ago": true }, ago(iso));
+  return h("time", { datetime: iso, title: `${moment(iso)}\n${iso}`, "data-ago": true }, ago(iso));
+}
+
+/**
+ * Build how long it is until a moment, counting down.
+ *
+ * @param {number} until in milliseconds
+ */
+export function countdown(until) {
+  return h("span", { class: "number", title: moment(new Date(until).toISOString()), "data-until": String(until) }, left(until));
+}
+
+/** @param {number} until */
+function left(until) {
+  const milliseconds = until - Date.now();
+  if (milliseconds <= 500) return "now";
+  return `in ${milliseconds < 60_000 ? `${Math.round(milliseconds / 1000)} s` : duration(milliseconds)}`;
 }
 
 /**
@@ -91,12 +110,16 @@ export function span(from, to) {
 export function startTicking() {
   setInterval(() => {
     if (document.hidden) return;
-    for (const element of document.querySelectorAll("time[data-ago]")) {
-      const text = ago(element.getAttribute("datetime") ?? "");
-      if (element.textContent !== text) element.textContent = text;
-    }
-    for (const element of document.querySelectorAll("[data-since]")) {
-      element.textContent = duration(Date.now() - Date.parse(element.getAttribute("data-since") ?? ""));
-    }
+    tick("time[data-ago]", (element) => ago(element.getAttribute("datetime") ?? ""));
+    tick("[data-since]", (element) => duration(Date.now() - Date.parse(element.getAttribute("data-since") ?? "")));
+    tick("[data-until]", (element) => left(Number(element.getAttribute("data-until"))));
   }, 1000);
+}
+
+/** Text is set only where it changed: each change makes the browser lay the page out again. @param {string} selector @param {(element: Element) => string} textOf */
+function tick(selector, textOf) {
+  for (const element of document.querySelectorAll(selector)) {
+    const text = textOf(element);
+    if (element.textContent !== text) element.textContent = text;
+  }
 }

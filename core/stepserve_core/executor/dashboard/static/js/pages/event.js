@@ -8,11 +8,13 @@ import { during, toast } from "../parts/announce.js";
 import { empty, facts, pageHead, section } from "../parts/blocks.js";
 import { copyable } from "../parts/copy.js";
 import { jsonTree } from "../parts/json_tree.js";
-import { runTable } from "../parts/run_rows.js";
+import { current, runTable } from "../parts/run_rows.js";
 
 /** @typedef {import("../core/router.js").View} View */
+/** @typedef {import("../parts/run_rows.js").Run} Run */
 
 const INTERNAL = "inngest/";
+const PAGE = 50;
 const PAUSE = 500;
 
 /** @param {View} view */
@@ -24,6 +26,8 @@ export async function showEvent(view) {
   const isInternal = event.name.startsWith(INTERNAL);
   const { table, show } = runTable(all, "Runs that this event started");
   const runs = h("div", { class: "list" });
+  const more = h("button", { type: "button", class: "button" }, "Show more runs");
+  const foot = h("div", { class: "list-foot" }, more);
   const parent = event.data?._inngest?.source_run_id;
   fill(
     view.root,
@@ -45,15 +49,32 @@ export async function showEvent(view) {
     section("Payload", jsonTree(event.data, "payload", { open: 3 })),
     event.user && Object.keys(event.user).length ? section("User", jsonTree(event.user, "user")) : null,
   );
-  const refresh = async () => {
-    const page = await request("GET", `${path`/v2/events/${id}/runs`}?limit=100`, { signal: view.signal });
-    if (page.data.length) {
-      show(page.data);
-      if (table.parentElement !== runs) fill(runs, table);
-    } else {
-      fill(runs, empty("It started no function", "No function has a trigger for this event, or flow control let none start."));
-    }
+  /** @type {{before: Run[], last: Run[], start: string, next: string | null}} the runs before the last page, and that */
+  const state = { before: [], last: [], start: "", next: null };
+  const load = async (/** @type {string} */ start) => {
+    const page = await request("GET", `${path`/v2/events/${id}/runs`}?limit=${PAGE}&cursor=${encodeURIComponent(start)}`, { signal: view.signal });
+    Object.assign(state, { last: page.data, start, next: page.page.cursor });
   };
+  const draw = () => {
+    foot.hidden = state.next === null;
+    show([...state.before, ...state.last]);
+    if (!state.last.length) fill(runs, empty("It started no function", "No function has a trigger for this event, or flow control let none start."));
+    else if (table.parentElement !== runs) fill(runs, table, foot);
+  };
+  // New runs come at the end: the last page is loaded anew, of those before it only what is active.
+  const refresh = async () => {
+    state.before = await current(state.before, view.signal);
+    await load(state.start);
+    draw();
+  };
+  more.addEventListener("click", () =>
+    during(more, async () => {
+      const before = [...state.before, ...state.last];
+      await load(state.next ?? "");
+      state.before = before;
+      draw();
+    }),
+  );
   await refresh();
   view.follow((change) => change.runs.size > 0, refresh, PAUSE);
 }

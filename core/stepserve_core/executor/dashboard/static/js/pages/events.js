@@ -4,6 +4,7 @@ import { h, fill, reconcile } from "../core/dom.js";
 import { ask } from "../core/api.js";
 import { when } from "../core/format.js";
 import { during, showProblem } from "../parts/announce.js";
+import { arrivals } from "../parts/arrivals.js";
 import { command, empty, pageHead } from "../parts/blocks.js";
 import { badge } from "../parts/status.js";
 
@@ -33,28 +34,45 @@ export async function showEvents(view) {
     "table",
     { class: "table" },
     h("caption", { class: "unseen" }, "Events, the newest first"),
-    h("thead", null, h("tr", null, ["Event", "Functions started", "Received"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", null, h("tr", null, [["Event", ""], ["Functions started", "col-half"], ["Received", "col-time"]].map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
     body,
   );
   const list = h("div", { class: "list" });
   const more = h("button", { type: "button", class: "button" }, "Show older events");
   const foot = h("div", { class: "list-foot" }, more);
-  /** @type {{newest: Event[], older: Event[], cursor: string | null}} */
-  const state = { newest: [], older: [], cursor: null };
+  /** @type {{newest: Event[], older: Event[], cursor: string | null, fetched: {events: Event[], cursor: string | null} | null}} */
+  const state = { newest: [], older: [], cursor: null, fetched: null };
 
   const draw = () => {
     const known = new Set(state.newest.map((event) => event.id));
     const events = [...state.newest, ...state.older.filter((event) => !known.has(event.id))];
     foot.hidden = !state.cursor;
     reconcile(body, events, (event) => event.id, row, update);
-    fill(list, events.length ? table : nothing(Boolean(filter.name || filter.query)), foot);
+    if (!events.length) fill(list, nothing(Boolean(filter.name || filter.query)), foot);
+    else if (table.parentElement !== list) fill(list, table, foot);
   };
+  const admit = () => {
+    if (!state.fetched) return;
+    const fetched = state.fetched;
+    const ids = new Set(fetched.events.map((event) => event.id));
+    const isAnew = !state.older.length || !state.newest.some((event) => ids.has(event.id));
+    state.older = isAnew ? [] : [...state.newest, ...state.older];
+    if (isAnew) state.cursor = fetched.cursor;
+    state.newest = fetched.events;
+    state.fetched = null;
+    draw();
+  };
+  const gate = arrivals(list, "event", admit, view.signal);
   const refresh = async () => {
     try {
       const page = await load(filter, null, view.signal);
-      if (!state.older.length) state.cursor = page.cursor;
-      else state.older = [...state.newest, ...state.older];
-      state.newest = page.events;
+      state.fetched = page;
+      const known = new Set([...state.newest, ...state.older].map((event) => event.id));
+      const fresh = page.events.filter((event) => !known.has(event.id)).length;
+      if (!known.size || !fresh || !gate.isBusy()) return admit();
+      gate.tell(fresh);
+      const current = new Map(page.events.map((event) => [event.id, event]));
+      state.newest = state.newest.map((event) => current.get(event.id) ?? event);
       draw();
     } catch (error) {
       if (!view.signal.aborted) showProblem(list, error instanceof Error ? error.message : String(error));
@@ -74,10 +92,11 @@ export async function showEvents(view) {
     if (filter.query) query.set("query", filter.query);
     if (filter.internal) query.set("internal", "1");
     history.replaceState(null, "", query.size ? `/events?${query}` : "/events");
-    Object.assign(state, { newest: [], older: [], cursor: null });
+    Object.assign(state, { newest: [], older: [], cursor: null, fetched: null });
+    gate.tell(0);
     await refresh();
   };
-  fill(view.root, pageHead({ title: "Events", actions: h("a", { class: "button", href: "/send" }, "Send event") }), filters(filter, changed), list);
+  fill(view.root, pageHead({ title: "Events", actions: h("a", { class: "button", href: "/send" }, "Send event") }), filters(filter, changed), gate.element);
   await refresh();
   view.follow((change) => change.events || change.runs.size > 0, refresh, PAUSE);
 }
@@ -147,7 +166,7 @@ function update(element, event) {
   fill(
     element,
     h("td", { class: "wide" }, h("a", { href: `/events/${event.id}`, class: "row-link mono" }, event.name), h("span", { class: "below" }, h("code", null, event.id))),
-    h("td", null, started(event)),
+    h("td", { class: "trigger" }, started(event)),
     h("td", null, when(event.receivedAt)),
   );
   if (held) element.querySelector("a")?.focus();

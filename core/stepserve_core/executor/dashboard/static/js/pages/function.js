@@ -54,7 +54,7 @@ export async function showFunction(view) {
   const fn = await drawTop();
   if (!fn) return;
   const refresh = async () => {
-    const query = new URLSearchParams({ appId: fn.appId, functionId: fn.id, limit: "10" });
+    const query = new URLSearchParams({ appId: fn.appId, functionId: fn.id, limit: "10", includePreview: "true" });
     const page = await request("GET", `/v2/runs?${query}`, { signal: view.signal });
     show(page.data);
     const more = h("a", { href: `/runs?function=${encodeURIComponent(fn.slug)}` }, "All runs of this function");

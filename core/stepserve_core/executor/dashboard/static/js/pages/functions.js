@@ -12,6 +12,7 @@ import { badge } from "../parts/status.js";
 /** @typedef {import("../core/catalog.js").Fn} Fn */
 
 const PAUSE = 500;
+const COLUMNS = [["Function", ""], ["Triggers", "col-half"], ["Flow control", "col-trigger"], ["Next", "col-time"]];
 
 /** @param {View} view */
 export async function showFunctions(view) {
@@ -45,7 +46,7 @@ function table(all, functions) {
     "table",
     { class: "table" },
     h("caption", { class: "unseen" }, "Functions"),
-    h("thead", null, h("tr", null, ["Function", "Triggers", "Flow control", "Next"].map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", null, h("tr", null, COLUMNS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
     h("tbody", null, functions.map((one) => row(all, one))),
   );
 }
@@ -59,8 +60,8 @@ function row(all, fn) {
     "tr",
     { class: "row" },
     h("td", { class: "wide" }, link, fn.paused ? [" ", badge("PAUSED")] : null, h("span", { class: "below" }, appOf(all, fn.appId)?.name ?? "", " ", h("code", null, fn.slug))),
-    h("td", null, h("span", { class: "chips" }, triggerChips(fn))),
-    h("td", null, flow.length ? h("span", { class: "chips" }, [...new Set(flow.map(([name]) => name))].map((name) => h("span", { class: "chip plain" }, name))) : h("span", { class: "muted" }, "none")),
+    h("td", { class: "trigger" }, h("span", { class: "chips" }, triggerChips(fn))),
+    h("td", { class: "trigger" }, flow.length ? h("span", { class: "chips" }, [...new Set(flow.map(([name]) => name))].map((name) => h("span", { class: "chip plain" }, name))) : h("span", { class: "muted" }, "none")),
     h("td", null, next && !fn.paused ? when(next) : h("span", { class: "muted" }, "–")),
   );
   element.addEventListener("click", (event) => {

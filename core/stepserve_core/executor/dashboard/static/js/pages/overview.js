@@ -30,7 +30,7 @@ export async function showOverview(view) {
     const [figures, failed, running] = await Promise.all([
       get("/v1/overview", view.signal),
       request("GET", `/v2/runs?status=FAILED&limit=${SHOWN}&includeOutput=true`, { signal: view.signal }),
-      request("GET", `/v2/runs?status=RUNNING&status=QUEUED&limit=${SHOWN}`, { signal: view.signal }),
+      request("GET", `/v2/runs?status=RUNNING&status=QUEUED&limit=${SHOWN}&includePreview=true`, { signal: view.signal }),
     ]);
     const all = await catalog();
     if (!all.functions.length && !sum(figures, "queued")) {

@@ -1,12 +1,13 @@
 // All runs: filters in the address, pages by key, the newest kept current.
 
 import { h, fill } from "../core/dom.js";
-import { get, request } from "../core/api.js";
+import { request } from "../core/api.js";
 import { catalog } from "../core/catalog.js";
-import { showProblem } from "../parts/announce.js";
+import { during, showProblem } from "../parts/announce.js";
+import { arrivals } from "../parts/arrivals.js";
 import { command, empty, pageHead } from "../parts/blocks.js";
 import { runFilters } from "../parts/run_filters.js";
-import { runTable } from "../parts/run_rows.js";
+import { current, runTable } from "../parts/run_rows.js";
 
 /** @typedef {import("../core/router.js").View} View */
 /** @typedef {import("../parts/run_rows.js").Run} Run */
@@ -22,15 +23,22 @@ export async function showRuns(view) {
   const { table, show } = runTable(all, "Runs, the newest first");
   const more = h("button", { type: "button", class: "button" }, "Show older runs");
   const foot = h("div", { class: "list-foot" }, more);
-  /** @type {{newest: Run[], older: Run[], cursor: string | null}} */
-  const state = { newest: [], older: [], cursor: null };
+  /** @type {{newest: Run[], older: Run[], cursor: string | null, fetched: {data: Run[], cursor: string | null} | null}} */
+  const state = { newest: [], older: [], cursor: null, fetched: null };
 
   const filters = runFilters(view, all, async () => {
-    state.older = [];
-    state.cursor = null;
+    Object.assign(state, { newest: [], older: [], cursor: null, fetched: null });
+    gate.tell(0);
     await refresh();
   });
-  fill(view.root, pageHead({ title: "Runs" }), filters.element, list);
+  const admit = () => {
+    if (!state.fetched) return;
+    mergeNewest(state, state.fetched);
+    state.fetched = null;
+    draw();
+  };
+  const gate = arrivals(list, "run", admit, view.signal);
+  fill(view.root, pageHead({ title: "Runs" }), filters.element, gate.element);
 
   const draw = () => {
     const known = new Set(state.newest.map((run) => run.id));
@@ -38,77 +46,78 @@ export async function showRuns(view) {
     foot.hidden = !state.cursor;
     more.textContent = filters.isSearch() && !runs.length ? "Nothing found yet: search older runs" : "Show older runs";
     show(runs);
-    if (runs.length) fill(list, table, foot);
-    else fill(list, nothing(filters.isActive()), foot);
+    if (!runs.length) fill(list, nothing(filters), foot);
+    else if (table.parentElement !== list) fill(list, table, foot);
   };
 
   const refresh = async () => {
     const address = filters.address(PAGE);
     let page;
+    list.ariaBusy = String(!state.newest.length);
     try {
       page = await request("GET", address, { signal: view.signal });
     } catch (error) {
       if (view.signal.aborted) return;
       showProblem(list, error instanceof Error ? error.message : String(error));
       return;
+    } finally {
+      list.ariaBusy = "false";
     }
     if (address !== filters.address(PAGE)) return; // the filters changed while we asked
-    if (!state.older.length) state.cursor = page.page.cursor;
-    state.newest = mergeNewest(state, page.data);
+    state.fetched = { data: page.data, cursor: page.page.cursor };
+    const fresh = unknown(state, page.data);
+    if (!state.newest.length || !fresh || !gate.isBusy()) return admit();
+    gate.tell(fresh);
+    const known = new Map(page.data.map((/** @type {Run} */ run) => [run.id, run]));
+    state.newest = state.newest.map((run) => known.get(run.id) ?? run);
     draw();
   };
 
-  more.addEventListener("click", async () => {
-    more.disabled = true;
-    try {
+  more.addEventListener("click", () =>
+    during(more, async () => {
       const page = await request("GET", `${filters.address(PAGE)}&cursor=${encodeURIComponent(state.cursor ?? "")}`);
       state.older.push(...page.data);
       state.cursor = page.page.cursor;
       draw();
-    } finally {
-      more.disabled = false;
-    }
-  });
+    }),
+  );
 
   await refresh();
   view.follow((change) => change.runs.size > 0, async () => {
     await refresh();
-    await refreshOlder(state, draw, view.signal);
+    state.older = await current(state.older, view.signal);
+    draw();
   }, PAUSE);
+}
+
+/** How many of some runs are not shown yet. @param {{newest: Run[], older: Run[]}} state @param {Run[]} fetched */
+function unknown(state, fetched) {
+  const known = new Set([...state.newest, ...state.older].map((run) => run.id));
+  return fetched.filter((run) => !known.has(run.id)).length;
 }
 
 /**
  * The first page moves on as runs arrive; what falls off its end stays known where older pages are shown below it.
  *
- * @param {{newest: Run[], older: Run[]}} state
- * @param {Run[]} fetched
+ * @param {{newest: Run[], older: Run[], cursor: string | null}} state
+ * @param {{data: Run[], cursor: string | null}} fetched
  */
 function mergeNewest(state, fetched) {
-  if (!state.older.length) return fetched;
-  const known = new Set(fetched.map((run) => run.id));
-  state.older = [...state.newest.filter((run) => !known.has(run.id)), ...state.older];
-  return fetched;
+  const known = new Set(fetched.data.map((run) => run.id));
+  const left = state.newest.filter((run) => !known.has(run.id));
+  // Where nothing of the last page is in the new one there is a gap between them: the list begins anew.
+  const isAnew = !state.older.length || left.length === state.newest.length;
+  state.older = isAnew ? [] : [...left, ...state.older];
+  if (isAnew) state.cursor = fetched.cursor;
+  state.newest = fetched.data;
 }
 
-/**
- * Runs of older pages change too while they are active; each is looked at alone, and there are few of them.
- *
- * @param {{older: Run[]}} state
- * @param {() => void} draw
- * @param {AbortSignal} signal
- */
-async function refreshOlder(state, draw, signal) {
-  const active = state.older.filter((run) => !run.endedAt).slice(0, 20);
-  if (!active.length) return;
-  const current = await Promise.all(active.map((run) => get(`/v2/runs/${run.id}`, signal)));
-  const byId = new Map(current.map((run) => [run.id, run]));
-  state.older = state.older.map((run) => byId.get(run.id) ?? run);
-  draw();
-}
-
-/** @param {boolean} isFiltered */
-function nothing(isFiltered) {
-  if (isFiltered) return empty("No run matches", "Nothing was found for these filters. Loosen one, or look further back.");
+/** @param {ReturnType<typeof runFilters>} filters */
+function nothing(filters) {
+  if (filters.isActive()) {
+    const clear = h("a", { class: "button", href: "/runs" }, "Clear the filters");
+    return empty("No run matches", "Nothing was found for these filters. Loosen one, or look further back.", h("p", null, clear));
+  }
   return empty(
     "No runs yet",
     "A run appears here as soon as an event starts a function. Send one from the form, or from a terminal:",

@@ -12,6 +12,7 @@ const PATHS = {
   waiting: "M9 5v14M15 5v14",
   sleeping: "M19 14.5A7.5 7.5 0 0 1 9.5 5a7.5 7.5 0 1 0 9.5 9.5",
   invoking: "M5 12h13M13 6l6 6-6 6",
+  retrying: "M19 12a7 7 0 1 1-2.2-5.1M19 4v4h-4",
   event: "M13 3 5 14h6l-1 7 8-11h-6z",
   clock: "M12 7v5l3.5 2M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17",
   batch: "M5 8h14M5 12h14M5 16h9",

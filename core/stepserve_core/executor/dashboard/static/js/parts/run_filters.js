@@ -91,7 +91,7 @@ export function runFilters(view, all, changed) {
 
 /** @param {Catalog} all @param {URLSearchParams} query @param {number} limit */
 function addressOf(all, query, limit) {
-  const wanted = new URLSearchParams({ limit: String(limit) });
+  const wanted = new URLSearchParams({ limit: String(limit), includePreview: "true" });
   for (const status of query.getAll("status")) wanted.append("status", status);
   const slug = query.get("function");
   const fn = all.functions.find((one) => one.slug === slug);

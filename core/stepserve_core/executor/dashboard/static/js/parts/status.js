@@ -20,6 +20,8 @@ const LOOKS = {
   SLEEPING: { label: "Sleeping", tone: "wait", icon: "sleeping" },
   INVOKING: { label: "Invoking", tone: "run", icon: "invoking" },
   TIMEDOUT: { label: "Timed out", tone: "off", icon: "clock" },
+  RETRYING: { label: "Retrying", tone: "fail", icon: "retrying" },
+  HELD: { label: "Held back", tone: "wait", icon: "queued" },
   PAUSED: { label: "Paused", tone: "wait", icon: "waiting" },
   ACTIVE: { label: "Active", tone: "ok", icon: "done" },
   SYNCED: { label: "In sync", tone: "ok", icon: "done" },

@@ -39,7 +39,7 @@ function eventView(event) {
   return h(
     "div",
     { class: "stack" },
-    h("p", null, h("a", { href: `/events/${event.internal_id}` }, event.name), " ", h("span", { class: "muted" }, "received "), when(event.received_at)),
+    h("p", { class: "broken" }, h("a", { href: `/events/${event.internal_id}` }, event.name), " ", h("span", { class: "muted" }, "received "), when(event.received_at)),
     jsonTree(event.data, `data of ${event.name}`, { open: 2 }),
   );
 }
@@ -63,13 +63,15 @@ function skipped(run) {
  * A step: its facts, its input, what it gave, and what went wrong.
  *
  * @param {Step} step
+ * @param {string | null} child the run it belongs to, where that is not the one of the page
  */
-export function stepDetail(step) {
+export function stepDetail(step, child) {
   const detail = step.detail ?? {};
   const failures = step.attempts.filter((attempt) => attempt.error !== undefined);
   return [
     h("div", { class: "detail-head" }, h("h2", null, nameOf(step)), badge(step.status)),
     facts([
+      ["Invoked run", child ? h("a", { href: `/runs/${child}` }, child) : null],
       ["Kind", h("code", null, detail.type ?? opOf(step))],
       ["Started", when(step.started_at)],
       ["Duration", step.duration_ms === null ? null : duration(step.duration_ms)],
@@ -77,12 +79,17 @@ export function stepDetail(step) {
       ...waits(step, detail),
       ["Step id", step.op !== FUNCTION ? copyable(step.id, "step id") : null],
     ]),
-    "input" in detail ? section("Input", jsonTree(detail.input, "input")) : null,
+    "input" in detail ? section("Input", inputView(detail.input)) : null,
     "output" in step ? section("Output", jsonTree(step.output, "output")) : null,
     "error" in step ? section("Error", errorView(step.error)) : null,
-    failures.length && !("error" in step) ? section("Failed attempts", failures.map(failedAttempt)) : null,
+    failures.length && !("error" in step) ? section(failures.length > 1 ? "Failed attempts, the last first" : "Failed attempt", failures.reverse().map(failedAttempt)) : null,
     metadataView(step.metadata),
   ];
+}
+
+/** The only argument of a step is shown without the list around it. @param {any} input */
+function inputView(input) {
+  return jsonTree(Array.isArray(input) && input.length === 1 ? input[0] : input, "input");
 }
 
 /** @param {Step} step @param {Record<string, any>} detail @returns {[string, Child][]} */

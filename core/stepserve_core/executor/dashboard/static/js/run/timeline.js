@@ -9,10 +9,12 @@
  * @typedef {{run_id: string, status: string, queued_at: string, started_at: string | null, ended_at: string | null,
  *   output: any, event_id: string, event_name: string, original_run_id: string | null, cron: string | null,
  *   batch_id: string | null, skip_reason: string | null, skip_existing_run_id: string | null}} Run
- * @typedef {{run: Run, function: string, steps: Step[], defers: any[], metadata: any}} Trace
+ * @typedef {{step: string | null, attempt: number, due_at: string, state: "waiting" | "ready" | "called" | "held"}} Call
+ * @typedef {{run: Run, function: string, steps: Step[], defers: any[], metadata: any, calls: Call[]}} Trace
  * @typedef {{kind: "queue" | "work" | "rest" | "failed", from: number, to: number, isOpen: boolean}} Bar
- * @typedef {{key: string, step: string, label: string, op: string, depth: number, status: string, bars: Bar[],
- *   milliseconds: number | null}} Row
+ * @typedef {{key: string, run: string, step: string, label: string, op: string, depth: number, isAttempt: boolean,
+ *   status: string, bars: Bar[], milliseconds: number | null, until: number | null, child: string | null}} Row
+ *   `until` is when an attempt begins, `child` the run that a step invoked
  */
 
 export const FUNCTION = "Finalization";
@@ -49,60 +51,124 @@ export function isExecuted(step) {
   return opOf(step) === "step.run";
 }
 
+/** The error of an unfinished step's last attempt, if that failed. @param {Step} step */
+export function lastError(step) {
+  return step.ended_at ? undefined : step.attempts.at(-1)?.error;
+}
+
 /**
- * Return the rows of the waterfall: the run, its steps, and below each step the attempts where there were several.
+ * The step that a call is about: the one that it names, or the one whose attempt failed before.
+ *
+ * @param {Trace} trace
+ * @param {Call} call
+ * @returns {Step | undefined}
+ */
+export function stepOf(trace, call) {
+  if (call.step) return trace.steps.find((step) => step.id === call.step);
+  return call.attempt ? trace.steps.findLast((step) => !step.ended_at && step.attempts.length === call.attempt) : undefined;
+}
+
+/**
+ * Return the rows of the waterfall: the run, its steps, below each step the attempts where one failed, and the steps of
+ * the runs that it invoked, as far as they are unfolded.
  *
  * @param {Trace} trace
  * @param {number} now in milliseconds
+ * @param {(id: string) => Trace | undefined} childOf
  * @returns {Row[]}
  */
-export function rowsOf(trace, now) {
+export function rowsOf(trace, now, childOf) {
   const { run } = trace;
   const root = {
+    ...PLAIN,
     key: "run",
-    step: "",
+    run: run.run_id,
     label: "Run",
-    op: "",
-    depth: 0,
     status: run.status,
     bars: barsOf({ ...run, op: "" }, now),
     milliseconds: lengthOf(run.started_at ?? run.queued_at, run.ended_at),
   };
-  return [root, ...trace.steps.flatMap((step) => stepRows(step, now))];
+  return [root, ...traceRows(trace, 1, now, childOf)];
 }
 
-/** @param {Step} step @param {number} now @returns {Row[]} */
-function stepRows(step, now) {
-  const several = step.attempts.length > 1;
+const PLAIN = { step: "", op: "", depth: 0, isAttempt: false, milliseconds: null, until: null, child: null };
+
+/** @param {Trace} trace @param {number} depth @param {number} now @param {(id: string) => Trace | undefined} childOf @returns {Row[]} */
+function traceRows(trace, depth, now, childOf) {
+  const retries = new Map(trace.calls.filter((call) => call.attempt && call.state === "waiting").map((call) => [stepOf(trace, call)?.id, call]));
+  return trace.steps.flatMap((step) => {
+    const rows = stepRows(trace.run.run_id, step, depth, now, retries.get(step.id));
+    const child = step.invoked_run_id && childOf(step.invoked_run_id);
+    return child ? [...rows, ...traceRows(child, depth + 1, now, childOf)] : rows;
+  });
+}
+
+/** @param {string} run @param {Step} step @param {number} depth @param {number} now @param {Call | undefined} retry @returns {Row[]} */
+function stepRows(run, step, depth, now, retry) {
+  const several = step.attempts.length > 1 || lastError(step) !== undefined;
   const first = step.attempts[0];
-  // A step with several attempts spans all of them; each has a row of its own below.
-  const whole = several ? { ...step, queued_at: first.queued_at, started_at: first.started_at } : step;
+  const key = `${run}:${step.id}`;
+  const op = opOf(step);
   const row = {
-    key: `step:${step.id}`,
+    ...PLAIN,
+    key,
+    run,
     step: step.id,
     label: nameOf(step),
-    op: opOf(step),
-    depth: 1,
-    status: step.status,
-    bars: barsOf(whole, now),
-    milliseconds: lengthOf(whole.started_at, step.ended_at),
+    op: op === "step.run" || op === "function" ? "" : op.replace("step.", ""),
+    depth,
+    status: retry ? "RETRYING" : step.status,
+    bars: several ? attemptBars(step, first, now) : barsOf(step, now),
+    milliseconds: lengthOf(several ? first.started_at : step.started_at, step.ended_at),
+    child: step.invoked_run_id ?? null,
   };
   if (!several) return [row];
-  return [row, ...step.attempts.map((attempt) => attemptRow(step, attempt, now))];
+  const attempts = step.attempts.map((attempt) => attemptRow(row, attempt, now));
+  return retry ? [row, ...attempts, nextAttempt(row, retry)] : [row, ...attempts];
 }
 
-/** @param {Step} step @param {Attempt} attempt @param {number} now @returns {Row} */
+/** @param {Row} step @param {Attempt} attempt @param {number} now @returns {Row} */
 function attemptRow(step, attempt, now) {
   return {
-    key: `attempt:${step.id}:${attempt.attempt}:${attempt.queued_at}`,
-    step: step.id,
+    ...PLAIN,
+    key: `${step.key}:${attempt.attempt}:${attempt.queued_at}`,
+    run: step.run,
+    step: step.step,
     label: `Attempt ${attempt.attempt + 1}`,
-    op: "",
-    depth: 2,
+    depth: step.depth + 1,
+    isAttempt: true,
     status: attempt.status,
     bars: barsOf({ ...attempt, op: "" }, now),
     milliseconds: lengthOf(attempt.started_at, attempt.ended_at),
   };
+}
+
+/** @param {Row} step @param {Call} call @returns {Row} */
+function nextAttempt(step, call) {
+  return {
+    ...PLAIN,
+    key: `${step.key}:next`,
+    run: step.run,
+    step: step.step,
+    label: `Attempt ${call.attempt + 1}`,
+    depth: step.depth + 1,
+    isAttempt: true,
+    status: "SCHEDULED",
+    bars: [],
+    until: Date.parse(call.due_at),
+  };
+}
+
+/**
+ * A step with several attempts spans all of them, and the pauses between them.
+ *
+ * @param {Step} step @param {Attempt} first @param {number} now @returns {Bar[]}
+ */
+function attemptBars(step, first, now) {
+  const from = Date.parse(first.started_at ?? first.queued_at);
+  const to = step.ended_at ? Date.parse(step.ended_at) : Math.max(now, from);
+  const tries = step.attempts.flatMap((attempt) => barsOf({ ...attempt, op: "" }, now).filter((bar) => bar.kind !== "queue"));
+  return [{ kind: "rest", from, to, isOpen: !step.ended_at }, ...tries];
 }
 
 /**
