@@ -39,6 +39,7 @@ def test_the_wheel_holds_its_packages_and_nothing_else(names: list[str]) -> None
         "stepserve_core/executor/dashboard/static/js/main.js",
         "stepserve_core/executor/dashboard/static/styles/base.css",
         "stepserve_core/demo/examples/fastapi/app.py",
+        "stepserve_core/guides/executor.md",
     ],
 )
 def test_the_wheel_holds(names: list[str], name: str) -> None:

@@ -119,6 +119,16 @@ BODIES: dict[str, _Schema] = {
     },
     "/v1/realtime/publish": {},
     "/v1/signals": {"type": "object", "required": ["signal"], "properties": {"signal": _TEXT, "data": {}}},
+    "/mcp": {
+        "type": "object",
+        "required": ["jsonrpc", "method"],
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            "id": {"type": ["string", "integer"]},
+            "method": {"enum": ["initialize", "ping", "tools/list", "tools/call"]},
+            "params": {"type": "object", "properties": {"name": _TEXT, "arguments": _OBJECT}},
+        },
+    },
     "/v2/events": _EVENT,
     "/v2/runs/{id}/scores": {
         "type": "object",

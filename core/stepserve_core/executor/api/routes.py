@@ -30,7 +30,14 @@ from stepserve_core.executor.api import (
     realtime,
     signals,
 )
-from stepserve_core.executor.api.http import Access, HttpError, database_response, error_response, require_key
+from stepserve_core.executor.api.http import (
+    Access,
+    HttpError,
+    database_response,
+    error_response,
+    require_bearer,
+    require_key,
+)
 from stepserve_core.executor.api.openapi import openapi
 from stepserve_core.executor.api.v2.routes import V2_ROUTES
 from stepserve_core.executor.apps import AppSync
@@ -51,6 +58,14 @@ async def gql(request: Request) -> Response:
     return await respond(request)
 
 
+async def mcp(request: Request) -> Response:
+    """`POST /mcp`: tools for assistants. Imported when it is first asked for: most servers never are."""
+    require_bearer(request)
+    from stepserve_core.executor.mcp.endpoint import respond  # noqa: PLC0415 - see above
+
+    return await respond(request)
+
+
 CHECKPOINT_PREFIXES = ("/v1/checkpoint", "/v1/http/runs")
 
 ROUTES = [
@@ -66,6 +81,7 @@ ROUTES = [
     Route("/metrics", metrics.get_metrics, methods=["GET"]),
     Route("/dev", apps.dev, methods=["GET"]),
     Route("/openapi.json", openapi, methods=["GET"]),
+    Route("/mcp", mcp, methods=["POST"]),
     Route("/v0/gql", gql, methods=["POST"]),
     Route("/v0/telemetry", intake.take_telemetry, methods=["POST"]),
     Route("/v0/runs/{id}", reads.cancel_run_silently, methods=["DELETE"]),
@@ -146,7 +162,7 @@ def build_api(
                 allow_origins=["*"],
                 allow_methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["Link"],
+                expose_headers=["Link", "Mcp-Session-Id"],
                 max_age=3600,
             ),
         ],
