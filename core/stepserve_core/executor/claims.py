@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from stepserve_core.executor import fragments
@@ -14,6 +16,8 @@ from stepserve_core.executor.routing import settle
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.apps import Function
 from stepserve_core.executor.store.queue import Claimed
+from stepserve_core.executor.store.tables import Tables
+from stepserve_core.executor.store.working_runs import WorkingRun
 from stepserve_core.executor.timers import fire_due
 
 _ROUNDS = 4
@@ -61,26 +65,24 @@ def claim(scope: Scope, limit: int, lease_until: float) -> Claims:
 
 
 def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
-    found = scope.tables.runs.facts_and_event(item.run_id)
+    working = scope.tables.working.get(item.run_id) or _read_run(scope.tables, item.run_id)
     function = scope.registry.get(item.function_id)
-    if found is None or function is None:
+    if working is None or function is None:
         # The run ended, or its function is gone from the database: there is nobody to call.
         scope.tables.queue.remove(item.id)
         return None
-    run, event = found
+    run = working.facts
     if _is_limited(function, run) and not admit(scope, function, item, run):
         return None
     if item.kind == "start" and not run.started:
         scope.tables.runs.start(run.id, scope.now)
         if function.flow is not None:
             timeouts.watch_finish(scope, function.flow, run.id, function.id)
-    memos = scope.tables.steps.memos(run.id) if run.step_count else []
-    pairs = [(step, memo) for step, memo, _ in memos]
-    given = edited_memo(run, memos)
+    given = edited_memo(run, working.stack)
     state = RunState(
-        events=(event,) if run.batch_id is None else scope.tables.batches.bodies(run.batch_id),
-        memos=sorted([*pairs, *given]) if given else pairs,
-        stack=[step for step, _, _ in sorted(memos, key=lambda row: row[2])],
+        events=(working.event,) if run.batch_id is None else scope.tables.batches.bodies(run.batch_id),
+        memos=sorted([*working.memos, *given]) if given else working.memos.copy(),
+        stack=working.stack.copy(),
         defers=describe_known(scope.tables.defers.of_run(run.id)) if run.defers else b"{}",
     )
     facts = scope.registry.complete(run, function)
@@ -99,8 +101,21 @@ def _is_limited(function: Function, run: RunFacts) -> bool:
     )
 
 
-def edited_memo(run: RunFacts, memos: list[tuple[str, bytes, int]]) -> list[tuple[str, bytes]]:
+def _read_run(tables: Tables, run_id: str) -> WorkingRun | None:
+    """Read what the calls of a run need; None where it has ended."""
+    found = tables.runs.facts_and_event(run_id)
+    if found is None:
+        return None
+    run, event = found
+    memos = tables.steps.memos(run_id) if run.step_count else []
+    stack = [step for step, _, _ in sorted(memos, key=lambda row: row[2])]
+    working = WorkingRun(run, event, [(step, memo) for step, memo, _ in memos], stack)
+    tables.working.keep(working)
+    return working
+
+
+def edited_memo(run: RunFacts, finished: Collection[str]) -> list[tuple[str, bytes]]:
     """Return the entry that gives a step of a repeated run other arguments, until the step has finished."""
-    if run.edited_step is None or run.edited_input is None or any(step == run.edited_step for step, _, _ in memos):
+    if run.edited_step is None or run.edited_input is None or run.edited_step in finished:
         return []
     return [(run.edited_step, fragments.join_object({"input": run.edited_input}))]

@@ -136,7 +136,7 @@ def _actions(tables: Tables, run_id: str) -> bytes | None:
         return None
     memos = tables.steps.memos(run_id)
     finished = {step: memo for step, memo, _ in memos}
-    return fragments.join_object({**finished, **dict(edited_memo(run, memos))})
+    return fragments.join_object({**finished, **dict(edited_memo(run, finished))})
 
 
 def read_run_id(request: Request) -> str:

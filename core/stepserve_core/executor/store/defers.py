@@ -6,6 +6,8 @@ import sqlite3
 
 import msgspec
 
+from stepserve_core.executor.store.working_runs import WorkingRuns
+
 SCHEDULED, ABORTED, REJECTED = "Scheduled", "Aborted", "Rejected"
 
 
@@ -23,8 +25,9 @@ class Defer(msgspec.Struct, frozen=True):
 class Defers:
     """Statements about defers. `runs.defers` counts them, so that runs without any need no look here."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, working: WorkingRuns) -> None:
         self._execute = connection.execute
+        self._working = working
 
     def add(self, defer: Defer) -> bool:
         """Store a defer. Return False where it is known already."""
@@ -34,6 +37,7 @@ class Defers:
         )
         if added.rowcount > 0:
             self._execute("UPDATE runs SET defers = defers + 1 WHERE id = ?", (defer.run_id,))
+            self._working.forget(defer.run_id)
         return added.rowcount > 0
 
     def totals(self, run_id: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import msgspec
 
 from stepserve_core.executor.decisions import RunFacts
 from stepserve_core.executor.store.changes import Changes
+from stepserve_core.executor.store.working_runs import WorkingRuns
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -83,9 +84,10 @@ _FACTS = (
 class Runs:
     """Statements about runs."""
 
-    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes, working: WorkingRuns) -> None:
         self._execute = connection.execute
         self._changes = changes
+        self._working = working
 
     def add(self, run: NewRun) -> None:
         """Store a run."""
@@ -120,6 +122,9 @@ class Runs:
 
     def facts(self, run_id: str) -> RunFacts | None:
         """Return what is known of a run that has not ended."""
+        working = self._working.get(run_id)
+        if working is not None:
+            return working.facts
         row = self._execute(f"SELECT {_FACTS} FROM runs r WHERE r.id = ? AND r.ended_at IS NULL", (run_id,)).fetchone()
         return None if row is None else _to_facts(row)
 
@@ -143,17 +148,20 @@ class Runs:
 
     def edit_input(self, run_id: str, step_hash: str, given: bytes) -> None:
         """Give a step other arguments, a JSON array."""
+        self._working.forget(run_id)
         self._execute("UPDATE runs SET edited_step = ?, edited_input = ? WHERE id = ?", (step_hash, given, run_id))
 
     def start(self, run_id: str, now: float) -> None:
         """Note the first call."""
         self._changes.runs.add(run_id)
+        self._working.change(run_id, started=True)
         self._execute(
             "UPDATE runs SET status = 'Running', started_at = ? WHERE id = ? AND started_at IS NULL", (now, run_id)
         )
 
     def learn(self, run_id: str, request_version: int | None, force_plan: bool | None) -> None:
         """Note what an answer says about the run; None leaves a value as it is."""
+        self._working.change(run_id, request_version=request_version, force_plan=force_plan)
         self._execute(
             "UPDATE runs SET request_version = coalesce(?, request_version), force_plan = coalesce(?, force_plan)"
             " WHERE id = ?",
@@ -162,11 +170,13 @@ class Runs:
 
     def learn_limits(self, run_id: str, slot_keys: str, flow: str | None) -> None:
         """Note what a run counts for now."""
+        self._working.forget(run_id)
         self._execute("UPDATE runs SET slot_keys = ?, flow = ? WHERE id = ?", (slot_keys, flow, run_id))
 
     def end(self, run_id: str, status: str, output: bytes | None, now: float) -> bool:
         """End a run. Return False where it had ended before."""
         self._changes.runs.add(run_id)
+        self._working.forget(run_id)
         updated = self._execute(
             "UPDATE runs SET status = ?, output = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL",
             (status, output, now, run_id),

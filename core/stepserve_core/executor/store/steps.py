@@ -8,6 +8,7 @@ import msgspec
 
 from stepserve_core.executor.decisions import StepRef
 from stepserve_core.executor.store.changes import Changes
+from stepserve_core.executor.store.working_runs import WorkingRuns
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -49,9 +50,10 @@ class AttemptRow(msgspec.Struct, frozen=True):
 class Steps:
     """Statements about steps."""
 
-    def __init__(self, connection: sqlite3.Connection, changes: Changes) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes, working: WorkingRuns) -> None:
         self._execute = connection.execute
         self._changes = changes
+        self._working = working
 
     def open(self, run_id: str, step: StepRef, status: str, now: float, detail: bytes | None = None) -> bool:
         """Note a step that will finish later. Return False where it is known already."""
@@ -90,7 +92,7 @@ class Steps:
                 run_id,
             ),
         )
-        return self._count(run_id, memo, saved.rowcount > 0)
+        return self._count(run_id, step.hash, memo, saved.rowcount > 0)
 
     def resolve(self, run_id: str, step_hash: str, memo: bytes, status: str, now: float) -> bool:
         """Memoise a step that waited, once. Return False where it had a memo."""
@@ -100,14 +102,15 @@ class Steps:
             " WHERE run_id = ? AND hash = ? AND memo IS NULL",
             (status, now, memo, run_id, run_id, step_hash),
         )
-        return self._count(run_id, memo, saved.rowcount > 0)
+        return self._count(run_id, step_hash, memo, saved.rowcount > 0)
 
-    def _count(self, run_id: str, memo: bytes, saved: bool) -> bool:
+    def _count(self, run_id: str, step_hash: str, memo: bytes, saved: bool) -> bool:
         if saved:
             self._execute(
                 "UPDATE runs SET step_count = step_count + 1, state_size = state_size + ? WHERE id = ?",
                 (len(memo), run_id),
             )
+            self._working.add_memo(run_id, step_hash, memo)
         return saved
 
     def is_finished(self, run_id: str, step_hash: str) -> bool:
@@ -124,6 +127,7 @@ class Steps:
 
     def copy(self, run_id: str, new_id: str, hashes: list[str]) -> None:
         """Give another run the memos of finished steps; they stand in its stack in the order that they had."""
+        self._working.forget(new_id)
         ordered = self._execute(
             "SELECT hash, length(memo) FROM steps WHERE run_id = ? AND memo IS NOT NULL ORDER BY position", (run_id,)
         ).fetchall()

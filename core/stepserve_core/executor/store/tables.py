@@ -21,6 +21,7 @@ from stepserve_core.executor.store.runs import Runs
 from stepserve_core.executor.store.singletons import Singletons
 from stepserve_core.executor.store.slots import Slots
 from stepserve_core.executor.store.steps import Steps
+from stepserve_core.executor.store.working_runs import WorkingRuns
 
 
 class Tables:
@@ -28,10 +29,11 @@ class Tables:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.changes = Changes()
+        self.working = WorkingRuns()
         self.apps = Apps(connection, self.changes)
         self.batches = Batches(connection)
         self.cancellations = Cancellations(connection)
-        self.defers = Defers(connection)
+        self.defers = Defers(connection, self.working)
         self.events = Events(connection, self.changes)
         self.metadata = Metadata(connection)
         self.overview = Overview(connection)
@@ -40,7 +42,7 @@ class Tables:
         self.rates = Rates(connection)
         self.run_pages = RunPages(connection)
         self.retention = Retention(connection)
-        self.runs = Runs(connection, self.changes)
+        self.runs = Runs(connection, self.changes, self.working)
         self.singletons = Singletons(connection)
         self.slots = Slots(connection)
-        self.steps = Steps(connection, self.changes)
+        self.steps = Steps(connection, self.changes, self.working)

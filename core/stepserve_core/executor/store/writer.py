@@ -132,8 +132,7 @@ def _run_batch(connection: sqlite3.Connection, tables: Tables, units: list[Unit[
         outcomes = _run_units(connection, tables, units)
         connection.execute("COMMIT")
     except BaseException as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection, tables)
         return [(None, error)] * len(units)
     return outcomes
 
@@ -149,8 +148,7 @@ def _run_units(connection: sqlite3.Connection, tables: Tables, units: list[Unit[
     except Exception:
         if len(units) == 1:
             raise  # nothing is left to commit
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        _roll_back(connection, tables)
         connection.execute("BEGIN IMMEDIATE")
         return [_run_unit(connection, tables, unit) for unit in units]
 
@@ -164,9 +162,16 @@ def _run_unit(connection: sqlite3.Connection, tables: Tables, unit: Unit[Any]) -
             raise  # SQLite gave up the whole transaction (a full disk does that)
         connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
+        tables.working.clear()
         return None, error
     connection.execute("RELEASE unit")
     return result, None
+
+
+def _roll_back(connection: sqlite3.Connection, tables: Tables) -> None:
+    tables.working.clear()
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _deliver(futures: list[asyncio.Future[Any]], outcomes: list[_Outcome]) -> None:
