@@ -12,7 +12,7 @@ import pytest
 from stepserve_core._protocol import Response
 from stepserve_core.executor.claims import claim
 from stepserve_core.executor.clock import VirtualClock
-from stepserve_core.executor.loop import LEASE
+from stepserve_core.executor.leases import LEASE
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.store import Store
 from tests.executor.conftest import StartSystem

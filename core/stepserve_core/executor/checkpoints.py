@@ -15,7 +15,7 @@ from stepserve_core.executor.apply import note
 from stepserve_core.executor.decisions import AbortDefer, AddDefer, NoteMetadata, RunFacts, Span, StepRef
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.fragments import NULL
-from stepserve_core.executor.loop import LEASE
+from stepserve_core.executor.leases import LEASE
 from stepserve_core.executor.plan import finish_of
 from stepserve_core.executor.progress import finish_step, timing_of
 from stepserve_core.executor.registry import RunLimits

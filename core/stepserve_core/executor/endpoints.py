@@ -14,7 +14,7 @@ from stepserve_core.executor.events import make_event
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.fragments import NULL
 from stepserve_core.executor.function_config import ENDPOINT, FunctionConfig, Retries, Runtime, StepConfig
-from stepserve_core.executor.loop import LEASE
+from stepserve_core.executor.leases import LEASE
 from stepserve_core.executor.nesting import TOO_DEEP, is_too_deep
 from stepserve_core.executor.plan import RetryPolicy, finish_of, plan
 from stepserve_core.executor.progress import finish_step, timing_of

@@ -7,13 +7,16 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
+from stepserve_core.executor import leases
 from stepserve_core.executor.apply import apply
 from stepserve_core.executor.caller import Decide
 from stepserve_core.executor.claims import Claim, Claims, claim
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision
 from stepserve_core.executor.failure_log import log_failures
+from stepserve_core.executor.leases import LEASE
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.scope import Scope
@@ -22,14 +25,20 @@ from stepserve_core.executor.store.tables import Tables
 
 _log = logging.getLogger(__name__)
 
-LEASE = 30.0
-"""Seconds that an item belongs to its claimer; renewed at half of it while the call goes on (executor.md 4.6)."""
-
 _DATABASE_PAUSE = 1.0
 """Seconds before a database that cannot be written is tried again."""
 
 _CLEAN_PAUSE = 1.0
 """Seconds between two removals of expired idempotency keys, which happen on the way when work is claimed anyway."""
+
+
+class _Ended(NamedTuple):
+    """A call that has ended, and what follows from its answer."""
+
+    task: asyncio.Task[None]
+    item: Claim
+    decisions: list[Decision]
+    started_at: float
 
 
 class Loop:
@@ -54,6 +63,8 @@ class Loop:
         self._settings = settings
         self._free = settings.concurrency
         self._calls: dict[asyncio.Task[None], Claim] = {}
+        self._ended: list[_Ended] = []
+        """Calls of this turn of the event loop; they are under way until what follows from them is committed."""
         self._next_due: float | None = None
         self._renew_at = 0.0
         self._lost_at: float | None = None
@@ -95,7 +106,7 @@ class Loop:
 
     async def recover(self) -> None:
         """Take over what the process before us left: its leases end, and its slots are free."""
-        await self._store.write(_recover)
+        await self._store.write(leases.recover)
 
     async def run(self) -> None:
         """Work until `stop` is called."""
@@ -135,8 +146,9 @@ class Loop:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        self._calls, self._ended, self._free = {}, [], self._settings.concurrency
         if left:
-            await self._store.write(lambda tables: _give_back(tables, list(left.values())))
+            await self._store.write(lambda tables: leases.give_back(tables, list(left.values())))
 
     def _next_moment(self) -> float | None:
         moments = [self._renew_at] if self._calls or self._lost_at is not None else []
@@ -151,7 +163,7 @@ class Loop:
             return
         self._renew_at = now + LEASE / 2
         held = [item.work.id for item in self._calls.values()]
-        lost = await self._store.write(lambda tables: _renew(tables, held, now))
+        lost = await self._store.write(lambda tables: leases.renew(tables, held, now))
         if self._lost_at is not None and now >= self._lost_at + LEASE:
             self._lost_at = None
         for item_id in lost:
@@ -200,63 +212,73 @@ class Loop:
             self._wake.set()
 
     async def _work(self, item: Claim) -> None:
-        """Make one call and carry out what follows; the commit that does so claims the next items."""
-        task, reserved, claims = asyncio.current_task(), 1, None
+        """Make one call. The first that ends in a turn of the event loop commits what all of that turn ask for."""
+        task = asyncio.current_task()
+        assert task is not None
+        started_at = self._clock.now()
         try:
-            started_at = self._clock.now()
-            decisions = await self._decide(item)
-            reserved, self._free = reserved + self._free, 0
-            claims = await self._apply(item, decisions, started_at, reserved)
+            ended = _Ended(task, item, await self._decide(item), started_at)
         except Exception:
-            self._lost_at = self._clock.now()
-            _log.exception("item %s failed inside the executor; it is called again when its lease ends", item.work.id)
-        finally:
-            if task is not None:
-                del self._calls[task]
-            self._take(claims or Claims([], self._next_due), reserved)
-            if not self._calls:
-                self._wake.set()
+            self._lose(item)
+            self._let_go([task], Claims([], self._next_due), 1)
+            return
+        except BaseException:  # it was cancelled: by `stop`, which gives the item back, or by itself
+            self._lost_at = self._lost_at if self._stopping else self._clock.now()
+            self._let_go([task], Claims([], self._next_due), 1)
+            raise
+        self._ended.append(ended)
+        if self._ended[0] is ended:
+            await asyncio.sleep(0)
+            together, self._ended = self._ended, []
+            await self._commit(together)
 
-    async def _apply(self, item: Claim, decisions: list[Decision], started_at: float, reserved: int) -> Claims:
-        """Commit what was decided. While the database cannot be written the answer is kept, not thrown away."""
+    async def _commit(self, ended: list[_Ended]) -> None:
+        """Carry out what follows from calls; the commit that does so claims the next items."""
+        reserved, self._free = len(ended) + self._free, 0
+        try:
+            claims = await self._apply(ended, reserved)
+        except Exception:
+            self._free += reserved - len(ended)
+            if len(ended) > 1:
+                for one in ended:  # only those that cannot be carried out shall be lost
+                    await self._commit([one])
+                return
+            self._lose(ended[0].item)
+            claims, reserved = Claims([], self._next_due), 1
+        self._let_go([one.task for one in ended], claims, reserved)
+
+    def _lose(self, item: Claim) -> None:
+        self._lost_at = self._clock.now()
+        _log.exception("item %s failed inside the executor; it is called again when its lease ends", item.work.id)
+
+    def _let_go(self, tasks: list[asyncio.Task[None]], claims: Claims, reserved: int) -> None:
+        for task in tasks:
+            del self._calls[task]
+        self._take(claims, reserved)
+        if not self._calls:
+            self._wake.set()
+
+    async def _apply(self, ended: list[_Ended], reserved: int) -> Claims:
+        """Commit what was decided. While the database cannot be written the answers are kept, not thrown away."""
         while True:
             registry, now = self._registry(), self._clock.now()
             limit = 0 if self._stopping else reserved
 
             def unit(
                 tables: Tables, registry: Registry = registry, now: float = now, limit: int = limit
-            ) -> tuple[bool, Claims]:
+            ) -> tuple[list[_Ended], Claims]:
                 scope = Scope(tables, registry, now)
-                is_valid = apply(scope, item.work, decisions, started_at)
-                return is_valid, claim(scope, limit, now + LEASE)
+                valid = [one for one in ended if apply(scope, one.item.work, one.decisions, one.started_at)]
+                return valid, claim(scope, limit, now + LEASE)
 
             try:
-                is_valid, claims = await self._store.write(unit)
+                valid, claims = await self._store.write(unit)
             except sqlite3.Error:
                 if self._stopping:
                     raise
                 _log.exception("the database cannot be written; trying again in %g s", _DATABASE_PAUSE)
                 await asyncio.sleep(_DATABASE_PAUSE)
             else:
-                if is_valid:
-                    log_failures(item, decisions, now)
+                for one in valid:
+                    log_failures(one.item, one.decisions, now)
                 return claims
-
-
-def _recover(tables: Tables) -> None:
-    tables.queue.expire_leases(None)
-    tables.slots.clear()
-
-
-def _renew(tables: Tables, held: list[str], now: float) -> list[str]:
-    tables.queue.renew(held, now + LEASE)
-    lost = tables.queue.expire_leases(now)
-    for item_id in lost:
-        tables.slots.release(item_id)
-    return lost
-
-
-def _give_back(tables: Tables, left: list[Claim]) -> None:
-    for item in left:
-        tables.queue.release(item.work.id, item.work.generation)
-        tables.slots.release(item.work.id)
