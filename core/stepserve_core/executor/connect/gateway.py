@@ -32,6 +32,7 @@ from stepserve_core.connect.messages import (
 )
 from stepserve_core.connect.schema import MessageInvalidError
 from stepserve_core.executor import ids, limits
+from stepserve_core.executor.connect import sockets
 from stepserve_core.executor.connect.handshake import Refusal, Session, check_apps, read_apps, registration
 from stepserve_core.executor.connect.workers import Connection, Workers
 from stepserve_core.executor.functions import RegistrationInvalidError
@@ -80,6 +81,8 @@ class Gateway:
             max_size=_FRAME_SIZE,
             ping_interval=None,  # the protocol has its own heartbeats
             server_header=None,
+            open_timeout=sockets.HANDSHAKE_TIMEOUT,
+            create_connection=sockets.bounded_connections(),
             logger=_QUIET,
         )
 
