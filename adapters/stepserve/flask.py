@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
@@ -16,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from stepserve._route_name import route_name
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain
+from stepserve_core.endpoint import Answered, Durable, Endpoint, EndpointOptions, Exchange, Plain, collect, fold_headers
 from stepserve_core.handler import (
     DEFAULT_PATH,
     METHODS,
@@ -30,7 +31,7 @@ from stepserve_core.handler import (
 
 FRAMEWORK = "flask"
 
-View = TypeVar("View", bound=Callable[..., Any])
+Returned = TypeVar("Returned")
 
 
 def serve(
@@ -58,13 +59,13 @@ def blueprint(
     return made
 
 
-def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[View], View]:
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
     """Make a view durable: it gets its steps as the argument `step`. For the options see `Endpoint`.
 
     `@app.post("/checkout")` stands above `@endpoint(client)`.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: Callable[..., Returned]) -> Callable[..., Returned]:
         made = Endpoint(client, view, **options)
 
         @functools.wraps(view)
@@ -75,22 +76,30 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[V
             plain = made.handle(exchange)
             return exchange.returned if plain is None else flask.Response(plain.body, plain.status, plain.headers)
 
-        return cast("View", durable)
+        return cast("Callable[..., Returned]", durable)
 
     return decorate
 
 
-def _read(returned: Any) -> Plain:
+def _read(returned: Any) -> Answered:
     response = flask.make_response(returned)
-    if response.is_streamed:
-        raise EndpointUnsupportedError("a durable endpoint cannot answer with a stream")
-    return Plain(response.status_code, dict(response.headers), response.get_data())
+    if response.is_streamed or response.direct_passthrough:
+        response.direct_passthrough = False
+        with contextlib.ExitStack() as stack:
+            if hasattr(response.response, "close"):  # a file, or a generator
+                stack.callback(response.response.close)
+            response.set_data(collect(response.iter_encoded()))
+    return Answered(Plain(response.status_code, fold_headers(response.headers), response.get_data()), response)
 
 
 def _read_error(error: Exception) -> Plain | None:
-    if not isinstance(error, HTTPException):
-        return None
-    return _read(error.get_response())
+    """Read errors that Flask answers, or that the app has a handler for; one for every `Exception` does not count."""
+    handlers = flask.current_app.error_handler_spec
+    kinds = type(error).__mro__[: type(error).__mro__.index(Exception)]
+    blueprints = (*flask.request.blueprints, None)
+    if isinstance(error, HTTPException) or any(kind in handlers[name][None] for name in blueprints for kind in kinds):
+        return _read(flask.current_app.handle_user_exception(error)).plain
+    return None
 
 
 def _view(handler: Handler) -> Callable[[], flask.Response]:

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+import anyio
 import anyio.from_thread
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from typing_extensions import Unpack
 
 from stepserve.asgi import ASGIApp, Scope, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain
+from stepserve_core.endpoint import (
+    Answered,
+    Durable,
+    Endpoint,
+    EndpointOptions,
+    EndpointUnsupportedError,
+    Exchange,
+    Plain,
+    acollect,
+    check_size,
+    fold_headers,
+    is_async,
+)
 from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
 
 FRAMEWORK = "starlette"
 
-View = TypeVar("View", bound=Callable[..., Any])
+Returned = TypeVar("Returned")
 
 
 def serve(app: Starlette, client: Inngest, functions: Sequence[Function[Any]], **options: Unpack[ServeOptions]) -> None:
@@ -31,38 +45,51 @@ def serve(app: Starlette, client: Inngest, functions: Sequence[Function[Any]], *
     app.router.routes.append(route(resolve_path(options.get("serve_path")), handler, client))
 
 
-def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[View], View]:
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
     """Make an endpoint durable: it gets its steps as the argument `step`. For the options see `Endpoint`.
 
     `Route("/checkout", endpoint(client)(checkout), methods=["POST"])`
     """
 
-    def decorate(view: View) -> View:
-        made = Endpoint(client, view, **options)
-        if made.is_async:
-
-            @functools.wraps(view)
-            async def durable_async(request: Request) -> Any:
-                exchange = exchange_of(request, await request.body(), partial(view, request), read)
-                return answer_of(exchange, await made.ahandle(exchange))
-
-            return cast("View", durable_async)
-
-        @functools.wraps(view)
-        def durable(request: Request) -> Any:
-            body = anyio.from_thread.run(request.body)  # Starlette calls sync endpoints in a thread of its pool
-            exchange = exchange_of(request, body, partial(view, request), read)
-            return answer_of(exchange, made.handle(exchange))
-
-        return cast("View", durable)
+    def decorate(view: Callable[..., Returned]) -> Callable[..., Returned]:
+        return cast("Callable[..., Returned]", durable(Endpoint(client, view, **options), view))
 
     return decorate
 
 
-def exchange_of(request: Request, body: bytes, view: Callable[..., Any], reader: Callable[[Any], Plain]) -> Exchange:
-    """Return a request to a durable view, for the core."""
+def durable(made: Endpoint, view: Callable[..., Any]) -> Callable[[Request], Any]:
+    """Return the durable form of an endpoint of Starlette's own kind."""
+    if made.is_async:
+
+        @functools.wraps(view)
+        async def run_async(request: Request) -> Any:
+            exchange = exchange_of(request, await request.body(), partial(view, request), read)
+            return answer_of(exchange, await made.ahandle(exchange))
+
+        return run_async
+
+    @functools.wraps(view)
+    def run(request: Request) -> Any:
+        body = anyio.from_thread.run(request.body)  # Starlette calls sync endpoints in a thread of its pool
+        exchange = exchange_of(request, body, partial(view, request), read, from_thread=True)
+        return answer_of(exchange, made.handle(exchange))
+
+    return run
+
+
+Read = Callable[[Any], Coroutine[Any, Any, Answered]]
+
+
+def exchange_of(
+    request: Request, body: bytes, view: Callable[..., Any], reader: Read, *, from_thread: bool = False
+) -> Exchange:
+    """Return a request to a durable view, for the core; `from_thread` if the view runs in a thread of the pool."""
     asked = request_from(request.scope, body, request)
-    return Exchange(asked, lambda step: view(step=step), reader, _read_error)
+    exchange = Exchange(asked, lambda step: view(step=step), reader, partial(_read_error, request))
+    if from_thread:
+        exchange.read = lambda returned: anyio.from_thread.run(reader, returned)
+        exchange.read_error = lambda error: anyio.from_thread.run(_read_error, request, error)
+    return exchange
 
 
 def answer_of(exchange: Exchange, plain: Plain | None) -> Any:
@@ -70,22 +97,58 @@ def answer_of(exchange: Exchange, plain: Plain | None) -> Any:
     return exchange.returned if plain is None else Response(plain.body, plain.status, plain.headers)
 
 
-def read(response: Any) -> Plain:
-    """Read a response that is complete.
+async def read(response: Any) -> Answered:
+    """Read a response; a stream, to its end.
 
     Raises:
-        EndpointUnsupportedError: it is a stream, or a file.
+        EndpointUnsupportedError: it is none, or too large.
     """
-    body = getattr(response, "body", None)
-    if not isinstance(body, (bytes, memoryview)) or isinstance(response, (FileResponse, StreamingResponse)):
-        raise EndpointUnsupportedError("a durable endpoint cannot answer with a stream or a file")
-    return Plain(response.status_code, dict(response.headers), bytes(body))
+    if isinstance(response, FileResponse):
+        stat = await anyio.Path(response.path).stat()
+        check_size(stat.st_size)
+        response.set_stat_headers(stat)
+        body = await anyio.Path(response.path).read_bytes()
+        return Answered(Plain(response.status_code, fold_headers(response.headers.items()), body), response)
+    if isinstance(response, StreamingResponse):
+        response = await _buffered(response)
+    if not isinstance(response, Response) or not hasattr(response, "body"):
+        raise EndpointUnsupportedError("a durable endpoint answers with a response that has a body, or streams one")
+    return Answered(Plain(response.status_code, fold_headers(response.headers.items()), bytes(response.body)), response)
 
 
-def _read_error(error: Exception) -> Plain | None:
-    if not isinstance(error, HTTPException):
+async def _buffered(response: StreamingResponse) -> Response:
+    chunks = (
+        one.encode(response.charset) if isinstance(one, str) else bytes(one) async for one in response.body_iterator
+    )
+    made = Response(await acollect(chunks), response.status_code, background=response.background)
+    length = str(len(made.body)).encode()
+    made.raw_headers = [*response.raw_headers, (b"content-length", length)]
+    return made
+
+
+async def _read_error(request: Request, error: Exception) -> Plain | None:
+    """Read errors that Starlette answers, or that the app has a handler for; one for every `Exception` does not count.
+
+    As Starlette does, a handler of a status goes before one of a class.
+    """
+    handlers = request.app.exception_handlers
+    kinds = type(error).__mro__[: type(error).__mro__.index(Exception)]
+    found = [handlers[kind] for kind in kinds if kind in handlers]
+    if isinstance(error, HTTPException):
+        found = [handlers[code] for code in [error.status_code] if code in handlers] + [*found, _answer_http_error]
+    if not found:
         return None
-    return Plain(error.status_code, dict(error.headers or {}), error.detail.encode())
+    handler: Callable[..., Any] = found[0]
+    response = await handler(request, error) if is_async(handler) else await run_in_threadpool(handler, request, error)
+    return (await read(response)).plain
+
+
+def _answer_http_error(request: Request, error: HTTPException) -> Response:
+    del request
+    headers = dict(error.headers or {})
+    if error.status_code in (204, 304):
+        return Response(status_code=error.status_code, headers=headers)
+    return PlainTextResponse(error.detail, error.status_code, headers)
 
 
 def routes(

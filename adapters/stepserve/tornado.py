@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -17,7 +18,7 @@ import tornado.web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain
+from stepserve_core.endpoint import Answered, Durable, Endpoint, EndpointOptions, Exchange, Plain, fold_headers
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.handler import (
     BODY_LIMIT,
@@ -32,7 +33,7 @@ from stepserve_core.handler import (
 
 FRAMEWORK = "tornado"
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Returned = TypeVar("Returned")
 
 
 def serve(
@@ -60,7 +61,7 @@ def rules(
     return [_rule(path, Handler(client, functions, framework=FRAMEWORK, **options), client)]
 
 
-def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[Method], Method]:
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
     """Make an `async def` method of a request handler durable: it gets its steps as the argument `step`.
 
     What it writes is the answer. XSRF cookies must not be checked: the server, which makes the request again, has none.
@@ -70,7 +71,7 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[M
         ConfigurationError: the method is not `async def`; it would block the IOLoop.
     """
 
-    def decorate(method: Method) -> Method:
+    def decorate(method: Callable[..., Returned]) -> Callable[..., Returned]:
         made = Endpoint(client, method, **options)
         if not made.is_async:
             raise ConfigurationError(f"{made.name}: durable methods of Tornado's handlers are async def")
@@ -79,13 +80,19 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[M
         async def durable(self: tornado.web.RequestHandler, *args: Any, **kwargs: Any) -> None:
             incoming = self.request
             asked = Request(incoming.method or "", incoming.full_url(), incoming.headers, incoming.body, incoming)
-            exchange = Exchange(
-                asked,
-                lambda step: method(self, *args, step=step, **kwargs),
-                lambda _: _written(self),
-                _read_error,
-            )
-            plain = await made.ahandle(exchange)
+            # What would end the answer, or send a part of it, waits until the end of the run is saved.
+            vars(self).update(finish=functools.partial(_write_last, self), flush=_flush_nothing)
+            try:
+                plain = await made.ahandle(
+                    Exchange(
+                        asked,
+                        lambda step: method(self, *args, step=step, **kwargs),
+                        lambda _: _written(self),
+                        functools.partial(_read_error, self),
+                    )
+                )
+            finally:
+                del self.finish, self.flush
             if plain is not None:
                 self.clear()
                 self.set_status(plain.status)
@@ -94,22 +101,41 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[M
                 if plain.body:
                     self.write(plain.body)
 
-        return cast("Method", durable)
+        return cast("Callable[..., Returned]", durable)
 
     return decorate
 
 
-def _written(handler: tornado.web.RequestHandler) -> Plain:
-    if handler._headers_written or handler._finished:
-        raise EndpointUnsupportedError("a durable endpoint must not flush or finish its answer itself")
-    headers = {name: value for name, value in handler._headers.get_all() if name != "Date"}
-    return Plain(handler.get_status(), headers, b"".join(handler._write_buffer))
+def _write_last(handler: tornado.web.RequestHandler, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+    if chunk is not None:
+        handler.write(chunk)
+    return _flush_nothing()
 
 
-def _read_error(error: Exception) -> Plain | None:
-    if not isinstance(error, tornado.web.HTTPError):
+def _flush_nothing(include_footers: bool = False) -> Future[None]:
+    del include_footers
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
+
+
+def _written(handler: tornado.web.RequestHandler) -> Answered:
+    status = handler.get_status()
+    # As Tornado does when it sends the answer: none of these has a body that could have a type.
+    left_out = ("Date", "Content-Type") if status in (204, 304) else ("Date",)
+    headers = [(name, value) for name, value in handler._headers.get_all() if name not in left_out]
+    new = getattr(handler, "_new_cookie", {})  # which a handler has only after it has set one
+    headers += [("Set-Cookie", cookie.OutputString(None)) for cookie in new.values()]
+    body = b"".join(handler._write_buffer)
+    return Answered(Plain(status, fold_headers(headers), body), None)
+
+
+def _read_error(handler: tornado.web.RequestHandler, error: Exception) -> Plain | None:
+    if isinstance(error, tornado.web.HTTPError):
+        handler.send_error(error.status_code, exc_info=(type(error), error, error.__traceback__))
+    elif not isinstance(error, tornado.web.Finish):
         return None
-    return Plain(error.status_code, {}, (error.reason or "").encode())
+    return _written(handler).plain
 
 
 def _rule(path: str, handler: Handler, client: Inngest) -> tornado.routing.URLSpec:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Literal, NamedTuple, TypedDict
+from inspect import isawaitable
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +27,15 @@ from stepserve_core._checkpointing import Checkpointing
 from stepserve_core._checkpoints import Checkpoints
 from stepserve_core._client import Inngest
 from stepserve_core._config import TriggerEvent
+from stepserve_core._endpoint_answer import (
+    LARGEST_BODY,
+    Answered,
+    Plain,
+    acollect,
+    check_size,
+    collect,
+    fold_headers,
+)
 from stepserve_core._endpoint_api import EndpointAPI, new_run_id
 from stepserve_core._function import is_async
 from stepserve_core._opcodes import Op, Userland, hash_step_id
@@ -35,21 +45,36 @@ from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import verify
 from stepserve_core.errors import EndpointUnsupportedError, UnauthorizedError
 
-__all__ = ["Endpoint", "EndpointOptions", "EndpointUnsupportedError", "Exchange", "Plain", "Request", "Respond"]
+__all__ = [
+    "LARGEST_BODY",
+    "Answered",
+    "Durable",
+    "Endpoint",
+    "EndpointOptions",
+    "EndpointUnsupportedError",
+    "Exchange",
+    "Plain",
+    "Request",
+    "Respond",
+    "acollect",
+    "check_size",
+    "collect",
+    "fold_headers",
+    "is_async",
+]
 
 _JSON = {"content-type": "application/json"}
-LARGEST_BODY = 2 * 1024 * 1024
-"""Bytes of a request or of an answer: both are kept by the server, in base64."""
-
 Respond = Literal["redirect", "token"]
 
+Returned = TypeVar("Returned")
 
-class Plain(NamedTuple):
-    """An answer as every framework has it."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
+class Durable(Protocol):
+    """Makes a route durable. What it returns is called without the steps, by the framework."""
+
+    def __call__(self, route: Callable[..., Returned], /) -> Callable[..., Returned]:
+        """Return the durable form of a route."""
+        ...
 
 
 class Exchange:
@@ -57,16 +82,16 @@ class Exchange:
 
     Args:
         call: calls the user's route with the steps.
-        read: reads what the route returned.
-        read_error: reads errors that are answers, as of a page that is not found; None for all others.
+        read: reads what the route returned; of an `async def` route, it may be awaitable.
+        read_error: reads errors that are answers, as of a page that is not found; None for all others. As `read`.
     """
 
     def __init__(
         self,
         request: Request,
         call: Callable[[Any], Any],
-        read: Callable[[Any], Plain],
-        read_error: Callable[[Exception], Plain | None],
+        read: Callable[[Any], Answered | Awaitable[Answered]],
+        read_error: Callable[[Exception], Plain | Awaitable[Plain | None] | None],
     ) -> None:
         self.request = request
         self.call = call
@@ -75,6 +100,15 @@ class Exchange:
         self.returned: Any = None
         self.plain: Plain | None = None
         self.error: Exception | None = None
+
+    def take(self, answered: Answered) -> None:
+        """Keep what the route answered.
+
+        Raises:
+            EndpointUnsupportedError: it is too large to be kept.
+        """
+        check_size(len(answered.plain.body))
+        self.plain, self.returned = answered
 
 
 _current: ContextVar[Exchange] = ContextVar("stepserve_exchange")
@@ -169,8 +203,8 @@ class Endpoint:
         call = self._call(header(_protocol.RUN_ID) or "", plans=plans, use_api=True)
         step = header("x-inngest-step-id")
         answer = await self._answer(runtime, exchange, call, None if step in (None, "", "step") else step)
-        if exchange.error is not None and exchange.plain is None:
-            return self._to_server(answer)
+        if exchange.error is not None:
+            exchange.plain = await _awaited(exchange.read_error(exchange.error))
         if exchange.plain is not None:
             return self._to_server(Answer(206, encode_wire([_complete(exchange.plain)]), {}))
         return self._to_server(answer)
@@ -186,20 +220,18 @@ class Endpoint:
         if failure is not None and failure.is_stale:
             return self._defer(api)  # the server has taken the run over, and ends it
         if exchange.plain is None and exchange.error is None and answer.status != 206:
-            exchange.returned = exchange.plain = Plain(
-                answer.status, _JSON, answer.body
-            )  # an error of the engine's own
+            # An error of the engine's own.
+            exchange.returned = exchange.plain = Plain(answer.status, _JSON, answer.body)
+        ends = exchange.plain is not None or exchange.error is not None
         try:
             if failure is not None:
                 raise failure
-            if exchange.plain is not None or exchange.error is not None:
-                plain = exchange.plain or Plain(500, {}, b"")
-                if api.is_open:
-                    await api.save(runtime, None, [_complete(plain)])
-            else:
+            if not ends:
                 await api.save(runtime, None, msgspec.json.decode(answer.body, type=list[Any]))
+            elif api.is_open:
+                await api.save(runtime, None, [_complete(await _end_of(exchange))])
         except CheckpointFailedError as error:
-            if exchange.plain is None and exchange.error is None:
+            if not ends:
                 self._client.logger.error("durable endpoint %s: its steps cannot be saved: %s", self.name, error)
                 return _refusal(503, "the steps of this request cannot be saved; try again later")
             # The client has its answer; the server takes the run over, replays it, and ends it.
@@ -246,32 +278,32 @@ class Endpoint:
 def _run(ctx: Any) -> None:
     exchange = _current.get()
     try:
-        exchange.returned = exchange.call(ctx.step)
-        exchange.plain = _checked(exchange.read(exchange.returned))
+        answered: Any = exchange.read(exchange.call(ctx.step))
+        exchange.take(answered)
     except Exception as error:
-        _note_error(exchange, error)
+        exchange.error = error
         raise
 
 
 async def _run_async(ctx: Any) -> None:
     exchange = _current.get()
     try:
-        exchange.returned = await exchange.call(ctx.step)
-        exchange.plain = _checked(exchange.read(exchange.returned))
+        exchange.take(await _awaited(exchange.read(await exchange.call(ctx.step))))
     except Exception as error:
-        _note_error(exchange, error)
+        exchange.error = error
         raise
 
 
-def _note_error(exchange: Exchange, error: Exception) -> None:
-    exchange.error = error
-    exchange.plain = exchange.read_error(error)
+async def _awaited(value: Any) -> Any:
+    return await value if isawaitable(value) else value
 
 
-def _checked(plain: Plain) -> Plain:
-    if len(plain.body) > LARGEST_BODY:
-        raise EndpointUnsupportedError(f"a durable endpoint answers with up to {LARGEST_BODY} bytes")
-    return plain
+async def _end_of(exchange: Exchange) -> Plain:
+    """Return what the run ends with; what the framework makes of an error that is no answer, it keeps to itself."""
+    if exchange.error is None:
+        assert exchange.plain is not None
+        return exchange.plain
+    return await _awaited(exchange.read_error(exchange.error)) or Plain(500, {}, b"")
 
 
 def _complete(plain: Plain) -> Op:

@@ -31,7 +31,10 @@ import stepserve.starlette
 import stepserve.tornado
 from stepserve import Inngest, Step, StepSync
 from stepserve.testing.servers import waitress
+from stepserve_core.endpoint import LARGEST_BODY
 from tests.executor.raw_app import served
+
+LARGE = [b"x" * LARGEST_BODY, b"x"]
 
 
 class Shop:
@@ -67,7 +70,7 @@ def flask_app(client: Inngest, shop: Shop, colour: str) -> Any:
     def answer(mode: str, result: Any) -> Any:
         if mode == "missing":
             flask.abort(404)
-        return flask.Response(iter(["part"])) if mode == "stream" else result
+        return flask.Response(LARGE) if mode == "large" else result
 
     if colour == "sync":
 
@@ -88,7 +91,7 @@ def flask_app(client: Inngest, shop: Shop, colour: str) -> Any:
 def _answer(mode: str, result: Any) -> Any:
     if mode == "missing":
         raise HTTPException(404)
-    return StreamingResponse(iter(["part"])) if mode == "stream" else result
+    return StreamingResponse(iter(LARGE)) if mode == "large" else result
 
 
 def starlette_app(client: Inngest, shop: Shop, colour: str) -> Any:
@@ -134,7 +137,7 @@ def django_app(client: Inngest, shop: Shop, colour: str) -> Any:
     def answer(mode: str, result: Any) -> Any:
         if mode == "missing":
             raise django.http.Http404
-        return django.http.StreamingHttpResponse(["part"]) if mode == "stream" else django.http.JsonResponse(result)
+        return django.http.StreamingHttpResponse(LARGE) if mode == "large" else django.http.JsonResponse(result)
 
     @stepserve.django.endpoint(client)
     def checkout(request: django.http.HttpRequest, mode: str, step: StepSync) -> Any:
@@ -162,8 +165,8 @@ def tornado_app(client: Inngest, shop: Shop, colour: str) -> Any:
             if mode == "missing":
                 raise tornado.web.HTTPError(404)
             self.write(result)
-            if mode == "stream":
-                await self.flush()
+            if mode == "large":
+                self.write(b"".join(LARGE))
 
     return tornado.web.Application([("/checkout/(.*)", Checkout)])
 
@@ -185,7 +188,15 @@ APPS = {
 async def serving_app(framework: str, colour: str, client: Inngest, shop: Shop) -> AsyncGenerator[str, None]:
     """Serve the app of a framework; give its origin."""
     app = APPS[framework, colour](client, shop, colour)
-    if framework == "tornado":
+    kind = "wsgi" if framework == "flask" or (framework, colour) == ("django", "sync") else "asgi"
+    async with served_as("tornado" if framework == "tornado" else kind, app) as origin:
+        yield origin
+
+
+@contextlib.asynccontextmanager
+async def served_as(kind: str, app: Any) -> AsyncGenerator[str, None]:
+    """Serve an application of WSGI, ASGI or Tornado; give its origin."""
+    if kind == "tornado":
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         server = tornado.httpserver.HTTPServer(app)
@@ -195,7 +206,7 @@ async def serving_app(framework: str, colour: str, client: Inngest, shop: Shop) 
         finally:
             server.stop()
             await server.close_all_connections()
-    elif framework == "flask" or (framework, colour) == ("django", "sync"):
+    elif kind == "wsgi":
         with waitress(app) as port:
             yield f"http://127.0.0.1:{port}"
     else:

@@ -110,10 +110,10 @@ async def test_what_cannot_be_kept_is_refused(app: tuple[str, str]) -> None:
     assert [] == system.shop.executed
 
 
-@pytest.mark.parametrize("framework", ["flask", "fastapi", "starlette", "django"])
-async def test_streams_are_refused(framework: str) -> None:
-    async with running((framework, "sync")) as system:
-        answer = await system.post("stream")
+@every_framework
+async def test_an_answer_that_is_too_large_is_an_error(app: tuple[str, str]) -> None:
+    async with running(app) as system:
+        answer = await system.post("large")
 
         assert (500, ["FAILED"]) == (answer.status_code, await system.statuses())
 

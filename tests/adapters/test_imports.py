@@ -16,6 +16,7 @@ import stepserve_pytest
 from tests.loaded import loaded_by
 
 OWN = {
+    "_fastapi_endpoint": ["fastapi"],
     "as_inngest": [],
     "asgi": [],
     "aws_lambda": [],
@@ -98,7 +99,7 @@ def test_the_contract_suite_loads_pytest_and_no_framework() -> None:
     assert _packages("stepserve.testing.contract", "stepserve.testing.servers") == {"pytest"}
 
 
-FOREIGN = {"_body", "_finished", "_get_current_object", "_headers", "_headers_written", "_write_buffer"}
+FOREIGN = {"_body", "_get_current_object", "_headers", "_write_buffer"}
 """Private attributes of frameworks that adapters need: Django's request, Flask's and Quart's proxies, and what a
 handler of Tornado has written so far, which a durable endpoint saves."""
 

@@ -6,39 +6,59 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from django.http import Http404, HttpRequest, HttpResponse
+from asgiref.sync import sync_to_async
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.handlers.exception import response_for_exception
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from django.views.decorators.csrf import csrf_exempt
 from typing_extensions import Unpack
 
 from stepserve_core import Inngest
-from stepserve_core.endpoint import Endpoint, EndpointOptions, EndpointUnsupportedError, Exchange, Plain, Request
+from stepserve_core.endpoint import (
+    Answered,
+    Durable,
+    Endpoint,
+    EndpointOptions,
+    EndpointUnsupportedError,
+    Exchange,
+    Plain,
+    Request,
+    acollect,
+    collect,
+    fold_headers,
+)
 
-View = TypeVar("View", bound=Callable[..., Any])
+Returned = TypeVar("Returned")
+
+_ANSWERS = (BadRequest, Http404, PermissionDenied, SuspiciousOperation)
+"""Errors that Django answers with pages of their own."""
 
 
-def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Callable[[View], View]:
+def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
     """Make a view durable: it gets its steps as the argument `step`. For the options see `Endpoint`.
 
     The view is exempt from CSRF checks: the server, which makes the request again, has no cookies.
     """
 
-    def decorate(view: View) -> View:
+    def decorate(view: Callable[..., Returned]) -> Callable[..., Returned]:
         made = Endpoint(client, view, **options)
         if made.is_async:
 
             @functools.wraps(view)
             async def durable_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                exchange = _exchange(view, request, args, kwargs)
+                exchange = _exchange(view, request, args, kwargs, is_async=True)
                 return _answer(exchange, await made.ahandle(exchange))
 
-            return cast("View", csrf_exempt(durable_async))
+            return cast("Callable[..., Returned]", csrf_exempt(durable_async))
 
         @functools.wraps(view)
         def durable(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            exchange = _exchange(view, request, args, kwargs)
+            exchange = _exchange(view, request, args, kwargs, is_async=False)
             return _answer(exchange, made.handle(exchange))
 
-        return cast("View", csrf_exempt(durable))
+        return cast("Callable[..., Returned]", csrf_exempt(durable))
 
     return decorate
 
@@ -52,10 +72,15 @@ class _Headers:
         return value
 
 
-def _exchange(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> Exchange:
+def _exchange(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any, *, is_async: bool) -> Exchange:
     url = request.build_absolute_uri()
     asked = Request(request.method or "GET", url, _Headers(request), request.body, request)
-    return Exchange(asked, lambda step: view(request, *args, step=step, **kwargs), _read, _read_error)
+    return Exchange(
+        asked,
+        lambda step: view(request, *args, step=step, **kwargs),
+        _read_async if is_async else _read,
+        functools.partial(_read_error_async if is_async else _read_error, request),
+    )
 
 
 def _answer(exchange: Exchange, plain: Plain | None) -> Any:
@@ -64,11 +89,34 @@ def _answer(exchange: Exchange, plain: Plain | None) -> Any:
     return HttpResponse(plain.body, status=plain.status, headers=plain.headers)
 
 
-def _read(response: Any) -> Plain:
+def _read(response: HttpResponseBase) -> Answered:
+    if isinstance(response, StreamingHttpResponse):
+        response = _buffered(response, collect(response))
+    if isinstance(response, SimpleTemplateResponse):
+        response.render()
     if not isinstance(response, HttpResponse):
-        raise EndpointUnsupportedError("a durable endpoint answers with an HttpResponse, not with a stream")
-    return Plain(response.status_code, dict(response.headers), response.content)
+        raise EndpointUnsupportedError("a durable endpoint answers with an HttpResponse")
+    cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
+    headers = fold_headers([*response.headers.items(), *cookies])
+    return Answered(Plain(response.status_code, headers, response.content), response)
 
 
-def _read_error(error: Exception) -> Plain | None:
-    return Plain(404, {}, b"Not Found") if isinstance(error, Http404) else None
+async def _read_async(response: HttpResponseBase) -> Answered:
+    if isinstance(response, StreamingHttpResponse) and response.is_async:
+        response = _buffered(response, await acollect(response))
+    return await sync_to_async(_read, thread_sensitive=False)(response)
+
+
+def _buffered(response: StreamingHttpResponse, body: bytes) -> HttpResponse:
+    made = HttpResponse(body, status=response.status_code, reason=response.reason_phrase, headers=response.headers)
+    made.cookies = response.cookies
+    response.close()
+    return made
+
+
+def _read_error(request: HttpRequest, error: Exception) -> Plain | None:
+    return _read(response_for_exception(request, error)).plain if isinstance(error, _ANSWERS) else None
+
+
+async def _read_error_async(request: HttpRequest, error: Exception) -> Plain | None:
+    return await sync_to_async(_read_error, thread_sensitive=False)(request, error)

@@ -53,7 +53,7 @@ class EndpointRequest(msgspec.Struct, frozen=True):
 class EndpointAnswer(msgspec.Struct, frozen=True):
     """What an endpoint answered; `body` is base64."""
 
-    status: int = 200
+    status: int
     headers: dict[str, str] = {}
     body: str = ""
 

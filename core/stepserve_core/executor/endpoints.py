@@ -30,6 +30,7 @@ RETRY_DELAY = 5.0
 """Seconds before a step is tried again that failed while the app answered its client."""
 
 _FINISHED = frozenset({"StepRun", "Step"})
+_ENDS = frozenset({"RunComplete", "SyncRunComplete"})
 
 
 class Event(msgspec.Struct):
@@ -132,6 +133,8 @@ async def save_steps(executor: Executor, run_id: str, steps: msgspec.Raw) -> Non
 
 def _save(scope: Scope, run_id: str, ops: list[Op], policy: RetryPolicy) -> None:
     run = scope.tables.runs.facts(run_id)
+    if run is None:
+        _refuse_late(scope, run_id, ops)
     if run is None or not ops:
         return
     function = scope.registry.get(run.function_id)
@@ -154,6 +157,17 @@ def _save(scope: Scope, run_id: str, ops: list[Op], policy: RetryPolicy) -> None
     work = Work(item_id, "discover", run_id, None, 0, generation, scope.now, checkpointed=True)
     decisions = plan(work, facts, Answer(ops=rest, request_version=2), scope.now, policy)
     apply(scope, work, decisions, scope.now)
+
+
+def _refuse_late(scope: Scope, run_id: str, ops: list[Op]) -> None:
+    """Stop an app that goes on with a run that has ended. That a run ends may be said again, as the answer got lost.
+
+    Raises:
+        CheckpointRefusedError: 409: the run was cancelled, or was taken over and has ended.
+    """
+    ended = scope.tables.runs.get(run_id)
+    if ended is not None and (ended.status == "Cancelled" or any(op.op not in _ENDS for op in ops)):
+        raise CheckpointRefusedError(409, f"the run has ended: {ended.status}")
 
 
 def _finish(scope: Scope, run_id: str, ops: list[Op]) -> None:

@@ -94,6 +94,8 @@ async def get_output(request: Request) -> Response:
         run = await executor.read(lambda tables: tables.runs.get(run_id))
         if run is None:
             raise HttpError(404, "run not found")
+        if run.status == "Cancelled":
+            raise HttpError(410, "the run was cancelled: it has no result")
         if run.ended_at is not None:
             return _replay(run.output or b"null", failed=run.status != "Completed")
         if asyncio.get_running_loop().time() >= deadline or await request.is_disconnected():
