@@ -86,8 +86,9 @@ def _read(returned: Any) -> Answered:
     if response.is_streamed or response.direct_passthrough:
         response.direct_passthrough = False
         with contextlib.ExitStack() as stack:
-            if hasattr(response.response, "close"):  # a file, or a generator
-                stack.callback(response.response.close)
+            close = getattr(response.response, "close", None)
+            if close is not None:  # of a file, or a generator
+                stack.callback(close)
             response.set_data(collect(response.iter_encoded()))
     return Answered(Plain(response.status_code, fold_headers(response.headers), response.get_data()), response)
 

@@ -30,7 +30,6 @@ from starlette.responses import StreamingResponse as Stream
 from starlette.routing import Route
 
 import stepserve
-import stepserve.starlette
 from stepserve import Inngest, Step, StepSync
 
 FILE = pathlib.Path(__file__)
