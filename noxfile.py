@@ -57,6 +57,24 @@ SERVER_TESTS = [f"tests/{name}" for name in ("connect", "executor", "cli")]
 """What takes longest; the oldest Python runs it in one session only, `oldest`, with the oldest libraries."""
 
 
+REGIMES = {
+    **{
+        kind: f"{kind}=1,late_by=5ms"
+        for kind in (
+            "kill_between_steps",
+            "duplicate_delivery",
+            "reorder",
+            "late_answer",
+            "drop_answer",
+            "clock_skew",
+            "corrupt_body",
+        )
+    },
+    "mixed": "kill_between_steps=.2,duplicate_delivery=.2,reorder=.2,late_answer=.2,drop_answer=.2,late_by=5ms,seed=7",
+}
+"""What goes wrong in `faults`: each kind at every call, and several at random."""
+
+
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
@@ -218,12 +236,24 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[-1], default=False)
-def faults(session: nox.Session) -> None:
-    """A function with every kind of step under every fault, with 50 seeds; `-- -k drop_answer` for one fault."""
-    session.install("-e", ".[all]", *group("test"))
-    seeds = ",".join(str(seed) for seed in range(50))
-    what = ("tests/testing/test_faults.py", "--show-capture=no", *PARALLEL[:2], *session.posargs)
-    session.run("pytest", *what, env={"STEPSERVE_FAULT_SEEDS": seeds})
+@nox.parametrize("regime", ["pipeline", *REGIMES], ids=["pipeline", *REGIMES])
+def faults(session: nox.Session, regime: str) -> None:
+    """The tests of executor and contract under each fault regime; `nox -s "faults(drop_answer)"` for one.
+
+    "pipeline": a function with every kind of step under every fault, with 50 seeds. Tests that are skipped say why.
+    """
+    session.install("-e", ".[all]", *group("test"), *group("servers"))
+    arguments = ("--show-capture=no", *session.posargs)
+    if regime == "pipeline":
+        seeds = ",".join(str(seed) for seed in range(50))
+        what = ("tests/testing/test_faults.py", *PARALLEL[:2], *arguments)
+        session.run("pytest", *what, env={"STEPSERVE_FAULT_SEEDS": seeds})
+        return
+    under = f"--stepserve-faults={REGIMES[regime]}"
+    kills = [f"--ignore=tests/executor/{name}.py" for name in ("test_crash", "test_checkpoint_crash")]
+    with_executor = ["tests/executor", "tests/adapters/test_with_executor.py", *kills]
+    session.run("pytest", *with_executor, under, *PARALLEL, *arguments)
+    session.run("pytest", "tests/contract", "-k", "FlaskOnWaitress or FastAPIOnUvicorn", under, *GROUPED, *arguments)
 
 
 @nox.session(python=PYTHONS[-1], default=False)

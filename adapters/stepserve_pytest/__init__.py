@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from stepserve.testing.clocks import HarnessClock, HarnessClockSync
     from stepserve.testing.harness import Harness, HarnessSync
     from stepserve.testing.server import LiveServer
+    from stepserve_core.executor.fault_report import FaultReport
     from stepserve_core.faults import Faults
 
 __all__ = [
     "pytest_addoption",
     "pytest_configure",
+    "pytest_terminal_summary",
     "stepserve",
     "stepserve_app",
     "stepserve_clock",
@@ -28,6 +30,9 @@ __all__ = [
 ]
 
 _MARKER = "stepserve(client, functions, **options): the app of the fixture `stepserve`, and options of its Harness"
+_FOUND = "stepserve_faults"
+"""The property of a test that has what its faults brought to light; so it comes through from processes of xdist too."""
+
 _HELP = (
     "the fixture `stepserve` needs to know your app: mark the test, its class or its module with"
     " @pytest.mark.stepserve(client, [order, refund]), or define a fixture `stepserve_app` that returns the client and"
@@ -47,6 +52,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", _MARKER)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what faults brought to light, also in tests that passed."""
+    reports = [report for category in terminalreporter.stats.values() for report in category]
+    found = {
+        (report.nodeid, text)
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == _FOUND
+    }
+    if found:
+        terminalreporter.section("what faults brought to light")
+        for node_id, text in sorted(found):
+            terminalreporter.write_line(f"{node_id}: {text}")
+
+
+def _note_findings(request: pytest.FixtureRequest, report: FaultReport) -> None:
+    """Keep a report that has more in it than steps which ran again."""
+    if report.executed_again or report.nondeterministic or report.changed:
+        request.node.user_properties.append((_FOUND, report.text()))
 
 
 @pytest.fixture
@@ -91,6 +117,7 @@ def stepserve(
     if isinstance(harness, HarnessSync):
         with harness:
             yield harness
+        _note_findings(request, harness.fault_report)
         return
     # A store in memory suspends nobody, so that no event loop is needed here: whose would it be?
     run_sync(harness.open())
@@ -98,6 +125,7 @@ def stepserve(
         yield harness
     finally:
         run_sync(harness.close())
+        _note_findings(request, harness.fault_report)
 
 
 @pytest.fixture
@@ -108,7 +136,7 @@ def stepserve_clock(stepserve: Harness | HarnessSync) -> HarnessClock | HarnessC
 
 @pytest.fixture
 def stepserve_server(
-    monkeypatch: pytest.MonkeyPatch, stepserve_faults: Faults | None
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stepserve_faults: Faults | None
 ) -> Generator[LiveServer, None, None]:
     """A real executor on a free port, in real time. Clients that are made during the test find it by INNGEST_DEV."""
     from stepserve.testing.server import LiveServer
@@ -116,3 +144,4 @@ def stepserve_server(
     with LiveServer(faults=stepserve_faults) as server:
         monkeypatch.setenv("INNGEST_DEV", server.url)
         yield server
+        _note_findings(request, server.fault_report)

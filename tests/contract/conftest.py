@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from stepserve.testing.contract.harness import Harness
+from stepserve_core.faults import KINDS
+from tests import regime
+from tests.contract.faulty import NOT_UNDER, under_faults
 
 HARNESSES = [
     # module below tests.frameworks, class, packages that it needs
@@ -58,4 +61,15 @@ def harness(request: pytest.FixtureRequest) -> Harness:
     """Return a framework on its server."""
     module, name = request.param
     made: Harness = getattr(importlib.import_module(f"tests.frameworks.{module}"), name)()
-    return made
+    faults = regime.chosen(request.config)
+    return made if faults is None else under_faults(made, faults)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests whose facts do not hold under the regime, with the reason."""
+    faults = regime.chosen(config)
+    kinds = {kind for kind in KINDS if faults is not None and getattr(faults, kind)}
+    for item in items:
+        exempt, reason = NOT_UNDER.get(getattr(item, "originalname", item.name), ((), ""))
+        if kinds.intersection(exempt):
+            item.add_marker(pytest.mark.skip(reason=f"not under {', '.join(sorted(kinds))}: {reason}"))

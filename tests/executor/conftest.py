@@ -12,8 +12,8 @@ import pytest
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.server import ServerConfig
 from tests.executor.raw_app import Fn
-from tests.executor.regime import regime  # noqa: F401 - a fixture
 from tests.executor.system import System, running_system
+from tests.regime import regime  # noqa: F401 - a fixture
 
 StartSystem = Callable[..., AbstractAsyncContextManager[System]]
 

@@ -12,8 +12,8 @@ import stepserve.asgi
 from stepserve import Function, Inngest
 from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.server import ServerConfig, serving
+from tests import regime
 from tests.executor.raw_app import RawApp, served
-from tests.executor.regime import under_regime
 from tests.executor.system import System
 
 KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
@@ -25,10 +25,13 @@ async def sdk_system(
 ) -> AsyncGenerator[System, None]:
     """Run an executor, and an app that serves what `define` makes of a client that knows the executor.
 
-    The client is `system.client`. With a signing key both are in production mode.
+    The client is `system.client`. With a signing key both are in production mode; so they are where clocks differ,
+    which nobody would notice without signatures.
     """
     defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
-    config = under_regime(ServerConfig(**{**defaults, **settings}))
+    if regime.current is not None and regime.current.clock_skew:
+        defaults |= {"kind": "cloud", "signing_key": KEY, "event_keys": ["key"]}
+    config = regime.under_regime(ServerConfig(**{**defaults, **settings}))
     headers = {"authorization": f"Bearer {config.signing_key}"} if config.signing_key else {}
     async with serving(config, clock=clock) as server:
         client = Inngest(

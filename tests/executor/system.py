@@ -13,7 +13,7 @@ from stepserve_core._signature import hash_signing_key
 from stepserve_core.executor.clock import Clock, VirtualClock
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.server import ServerConfig, serving
-from tests.executor import regime
+from tests import regime
 from tests.executor.raw_app import Fn, RawApp, served
 
 
@@ -45,16 +45,18 @@ class System:
         while regime.current is not None and (wait := await self._until_late_answer()) is not None:
             if isinstance(self._clock, VirtualClock):
                 self._clock.advance(wait)
-                self.executor.loop.wake()
             else:
                 await asyncio.sleep(wait)
+            self.executor.loop.wake()
             await self.executor.loop.idle()
 
     async def _until_late_answer(self) -> float | None:
         """Return how many seconds there are until something is due that counts as now, under a fault regime."""
-        due = await self.executor.read(lambda tables: tables.queue.next_due())
+        due, leased = await self.executor.read(lambda tables: (tables.queue.next_due(), tables.queue.lease_ends()))
+        if leased:
+            return 0.0  # claimed since the loop was idle
         wait = None if due is None else due - self.executor.clock.now()
-        return None if wait is None or wait > regime.AT_ONCE else max(wait, 0.0)
+        return None if wait is None or wait > regime.latest_answer() else max(wait, 0.0)
 
     async def advance(self, seconds: float) -> None:
         """Move the virtual clock and wait until what became due is done."""

@@ -286,6 +286,7 @@ async def test_the_functions_of_an_app_are_a_bare_array_of_configurations(start:
     assert (404, "App not found") == (unknown.status_code, unknown.json()["error"])
 
 
+@pytest.mark.not_under("late_answer", reason="looks at the moments of timers")
 async def test_the_jobs_of_a_run_are_those_that_are_queued_for_it(start: StartSystem) -> None:
     def script(_: Call) -> Steps:
         yield [sleep("long", "2h"), sleep("short", "1h")]
@@ -345,6 +346,7 @@ async def test_event_keys_are_checked_in_production(start: StartSystem) -> None:
         assert (401, {"status": 401, "error": "Event key is required"}) == (empty.status_code, empty.json())
 
 
+@pytest.mark.not_under(reason="looks at each request on the wire")
 async def test_production_has_no_dev_document_and_signs_its_calls(start: StartSystem) -> None:
     bodies: list[tuple[bytes, str]] = []
     async with start(Fn("f", fine, ON_X), **CLOUD) as system:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stepserve_core._protocol import Response
+from tests import regime
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import SDK_HEADERS, Call, Fn, hash_id, reply, run
 
@@ -50,6 +51,7 @@ BAD_ANSWERS: dict[str, tuple[Response, str]] = {
 }
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app answers otherwise when it is asked again")
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_a_bad_answer_is_a_failed_attempt_that_is_repeated(start: StartSystem, name: str) -> None:
     answer, message = BAD_ANSWERS[name]
@@ -111,6 +113,7 @@ async def test_an_app_that_hangs_is_left_after_the_timeout(start: StartSystem) -
         assert "did not answer within 0.05 s" in output["message"]
 
 
+@pytest.mark.not_under(reason="looks at each request on the wire")
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_followed_with_the_same_request(start: StartSystem, status: int) -> None:
     async with start(Fn("f", fine, ON_X)) as system:

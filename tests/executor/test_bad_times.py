@@ -14,6 +14,7 @@ from stepserve_core.executor import loop
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.store import database
 from stepserve_core.executor.store.tables import Tables
+from tests import regime
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, reply, run, sleep
 from tests.executor.system import System
@@ -50,6 +51,7 @@ async def set_page_limit(system: System, extra: int | None) -> None:
             pass  # it shared its transaction with what the full disk refused
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="counts how often steps are executed")
 async def test_a_full_disk_refuses_events_and_keeps_answers_until_there_is_room(
     start: StartSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

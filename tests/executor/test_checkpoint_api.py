@@ -11,6 +11,7 @@ import pytest
 
 from stepserve_core.executor import limits
 from stepserve_core.executor.clock import VirtualClock
+from tests import regime
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, run
 from tests.executor.system import System
@@ -72,6 +73,7 @@ LATER = {"op": "Sleep", "id": hash_id("nap"), "name": "1s"}
 LARGE = "x" * (limits.STEP_OUTPUT + 1)
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app saves steps each time that it is asked")
 @pytest.mark.parametrize(
     ("request_", "status", "error", "saved"),
     [
@@ -113,6 +115,7 @@ async def test_a_checkpoint_saves_all_or_says_what_it_refuses(
     assert (error is None and replied.content == b"") or (error or "") in replied.json()["error"]
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app saves steps each time that it is asked")
 async def test_steps_that_were_saved_are_not_saved_again_by_the_answer_and_the_run_goes_on(start: StartSystem) -> None:
     """The app may not know that a checkpoint was saved, and answer with its steps."""
 
@@ -126,6 +129,7 @@ async def test_steps_that_were_saved_are_not_saved_again_by_the_answer_and_the_r
     assert ("Completed", sorted([hash_id("a"), hash_id("b")])) == await outcome(start, both)
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app saves steps each time that it is asked")
 async def test_progress_gives_the_call_its_attempts_anew(start: StartSystem) -> None:
     attempts: list[int] = []
 
@@ -143,6 +147,7 @@ async def test_progress_gives_the_call_its_attempts_anew(start: StartSystem) -> 
     assert ("Failed", [0, 1, 1]) == ((await outcome(start, Late()))[0], attempts)
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app saves steps each time that it is asked")
 async def test_a_cancelled_run_takes_no_checkpoints(start: StartSystem) -> None:
     class Cancelling(Checkpointer):
         async def __call__(self, call: Call) -> Any:
@@ -166,6 +171,7 @@ async def test_only_bearers_of_a_key_may_checkpoint(start: StartSystem) -> None:
             assert 401 == answer.status_code
 
 
+@pytest.mark.not_under(reason="looks at moments of the first call")
 async def test_the_timeline_shows_saved_steps_with_the_times_of_the_app(start: StartSystem) -> None:
     clock = VirtualClock()
     began = int(clock.now() * 1e9)

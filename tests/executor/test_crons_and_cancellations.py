@@ -10,6 +10,7 @@ import pytest
 from stepserve import Cancel, Function, Inngest
 from stepserve_core._protocol import Response
 from stepserve_core.executor.clock import VirtualClock
+from tests import regime
 from tests.core.calls import define
 from tests.core.colours import COLOURS, in_colour
 from tests.executor.conftest import StartSystem
@@ -209,6 +210,7 @@ async def test_a_schedule_follows_its_time_zone(start: StartSystem, zone: str, e
     assert expected == tick["id"][11:]
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="counts how often steps are executed")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_cancelled_run_calls_the_handler_of_its_function_once(colour: str) -> None:
     handled: list[Any] = []

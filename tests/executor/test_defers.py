@@ -10,6 +10,7 @@ import pytest
 from stepserve import Function, Inngest, TriggerDeferred
 from stepserve_core._protocol import Response
 from stepserve_core.executor.clock import VirtualClock
+from tests import regime
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.conftest import StartSystem
@@ -22,6 +23,7 @@ ON_X = [{"event": "test/x"}]
 SCHEDULE = "inngest/deferred.schedule"
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="counts how often steps are executed")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_deferred_function_runs_when_the_run_has_ended(colour: str) -> None:
     order: list[str] = []

@@ -49,6 +49,7 @@ async def statuses(system: System, ids: list[str]) -> list[str]:
     return [(await system.runs(event_id))[0]["status"] for event_id in ids]
 
 
+@pytest.mark.not_under(reason="the order of calls is that of starts only where none is made again")
 async def test_a_throttle_delays_starts_in_their_order_and_drops_none(start: StartSystem) -> None:
     options = {"throttle": {"limit": 10, "period": "1m", "burst": 5}}
     async with start(Fn("f", echo, ON_X, options=options), clock=VirtualClock(), concurrency=1) as system:
@@ -132,6 +133,7 @@ async def test_a_run_that_waits_for_its_throttle_can_be_cancelled(start: StartSy
         assert ["Completed", "Cancelled", "Completed"] == await statuses(system, ids)
 
 
+@pytest.mark.not_under(reason="the order of calls is that of starts only where none is made again")
 async def test_runs_of_a_higher_priority_start_first(start: StartSystem) -> None:
     options = {"priority": {"run": "event.data.plan == 'paid' ? 120 : 0"}}
     clock = VirtualClock()
@@ -226,6 +228,7 @@ async def test_a_run_that_finishes_in_time_leaves_no_timer(start: StartSystem) -
         assert await system.executor.read(lambda tables: tables.queue.next_due()) is None
 
 
+@pytest.mark.not_under(reason="counts the calls that are under way at once, as the app sees them")
 async def test_two_kinds_of_limits_and_a_throttle_together_serve_every_run(start: StartSystem) -> None:
     options = {
         "concurrency": {"step": [{"limit": 3}, {"limit": 1, "key": "event.data.user"}], "fn": [{"limit": 4}]},

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import regime
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, run
 
@@ -65,6 +66,7 @@ async def test_a_limit_outlives_a_sync_and_not_a_restart(start: StartSystem) -> 
     assert ("Completed", "end") == second
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app saves steps each time that it is asked")
 @pytest.mark.parametrize(
     ("path", "status", "error"),
     [

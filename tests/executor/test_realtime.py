@@ -15,6 +15,7 @@ from stepserve import Function, Inngest, realtime
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.realtime.broker import MOST_WAITING, MOST_WAITING_BYTES, Broker
 from stepserve_core.executor.realtime.tokens import TokenInvalidError, Topic, make_token, read_token
+from tests import regime
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.conftest import StartSystem
@@ -61,6 +62,7 @@ async def listening(system: System) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="a step that is executed again publishes again")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_what_steps_publish_reaches_a_subscriber_once_and_typed(colour: str) -> None:
     async with sdk_system(tell(colour)) as system:

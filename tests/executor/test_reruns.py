@@ -9,6 +9,7 @@ import pytest
 
 from stepserve import Function, Inngest
 from stepserve_core.executor.clock import VirtualClock
+from tests import regime
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.conftest import StartSystem
@@ -34,6 +35,7 @@ async def rerun(system: System, run_id: str, step: str | None = None, **given: A
     return found
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="counts how often steps are executed")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_run_is_repeated_from_a_step_with_other_arguments(colour: str) -> None:
     done: list[str] = []

@@ -13,6 +13,7 @@ import pytest
 
 import stepserve
 from stepserve import Function, Inngest
+from tests import regime
 from tests.core.calls import define
 from tests.core.colours import COLOURS
 from tests.executor.sdk_system import sdk_system
@@ -75,6 +76,7 @@ def functions(colour: str, seen: list[Any]) -> Any:
     return make
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="counts how often steps are executed")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_types_survive_steps_invocations_and_waits(colour: str) -> None:
     seen: list[Any] = []

@@ -9,6 +9,7 @@ import pytest
 
 from stepserve_core._protocol import Response
 from stepserve_core.executor.clock import VirtualClock
+from tests import regime
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, RaisedError, StepFailedError, hash_id, invoke, reply, run, sleep, wait
 
@@ -79,6 +80,7 @@ async def test_a_wait_ends_with_the_first_event_that_its_expression_accepts(star
         assert "test/paid" == system.app.calls[-1].memos[hash_id("payment")]["name"]
 
 
+@pytest.mark.not_under("late_answer", reason="looks at the moment of a timer")
 async def test_a_wait_that_was_fulfilled_leaves_no_timer_behind(start: StartSystem) -> None:
     def script(_: Call) -> Steps:
         yield wait("w", "test/y", "1h")
@@ -123,6 +125,7 @@ async def test_an_event_that_comes_after_the_timeout_changes_nothing(start: Star
         assert 2 == len(system.app.calls)
 
 
+@pytest.mark.not_under(*regime.REPEATS, reason="its app sends the event each time that it is asked")
 async def test_an_event_that_arrives_while_the_wait_is_being_registered_is_not_missed(start: StartSystem) -> None:
     async with start(Fn("f", wait_for_payment, ON_X), clock=VirtualClock()) as system:
 
@@ -222,6 +225,7 @@ async def test_an_invocation_that_takes_too_long_times_out_and_the_child_goes_on
         assert 2 == len(system.app.calls_of("child"))
 
 
+@pytest.mark.not_under(reason="looks at the moments of attempts")
 async def test_retries_follow_the_backoff_table_with_jitter(start: StartSystem) -> None:
     def script(_: Call) -> Steps:
         raise RaisedError("broken")

@@ -165,8 +165,10 @@ async def test_the_report_finds_a_function_that_is_not_deterministic(open_: Open
     assert "Completed" == status
     assert {("shop-planted", None)} == {(one.function, one.step) for one in report.nondeterministic}
     assert ("shop-planted", "number") in {(one.function, one.step) for one in report.changed}
-    assert "function 'shop-planted' is not deterministic, it came to 'step-" in text
-    assert "step 'number' of 'shop-planted' gave another output, " in text
+    assert "\nNot deterministic: called again with the same results, these came to other steps. Put whatever" in text
+    assert "\n- function 'shop-planted': called twice with the same results, it came to step 'step-" in text
+    assert "\nGave another output when they ran again. Of a step, one of the outputs counts" in text
+    assert "\n- step 'number' of function 'shop-planted': 0 and then 1 (run " in text
     assert text.startswith("faults with seed 3: duplicate_delivery ")
 
 

@@ -121,7 +121,9 @@ def test_end_to_end(stepserve_server):
 """
 
 FAULTY = """
+import itertools
 import pytest
+import stepserve as stepserve_
 from stepserve.testing import Faults
 from app import ORDERED, client, order
 
@@ -138,6 +140,17 @@ def test_as_the_option_says(stepserve):
 @pytest.mark.stepserve(faults=Faults(reorder=1.0))
 def test_the_marker_counts(stepserve):
     assert injected(stepserve) == {"reorder"}
+
+numbers = itertools.count()
+broken = stepserve_.Inngest(app_id="wrong", is_production=True)
+
+@broken.create_function(fn_id="wrong", trigger=stepserve_.TriggerEvent(event="shop/ordered"))
+def wrong(ctx):
+    ctx.step.run("number", lambda: next(numbers))
+
+@pytest.mark.stepserve(broken, [wrong], faults=Faults(duplicate_delivery=1.0))
+def test_of_what_is_wrong(stepserve):
+    assert injected(stepserve) == {"duplicate_delivery"}
 
 @pytest.mark.stepserve(faults=None)
 def test_none_at_all(stepserve):
@@ -193,7 +206,11 @@ def test_a_whole_suite_runs_under_faults(tmp_path: pathlib.Path) -> None:
     """In virtual time and over HTTP; tests whose marker names faults keep theirs."""
     done = run_pytest(tmp_path, "--stepserve-faults", "duplicate_delivery=1", faulty=FAULTY, server=SERVER)
 
-    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert "= what faults brought to light =" in done.stdout
+    assert "test_faulty.py::test_of_what_is_wrong: faults with seed 0: duplicate_delivery 2" in done.stdout
+    assert "- step 'number' of function 'wrong-wrong': 0 and then 1 (run " in done.stdout
+    assert 1 == done.stdout.count("faults with seed 0")
 
 
 def test_faults_of_a_suite_that_cannot_be_are_refused(tmp_path: pathlib.Path) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stepserve.testing.runs import StepRecord as StepRecord
     from stepserve.testing.server import LiveServer as LiveServer
     from stepserve_core.executor.fault_report import FaultReport as FaultReport
-    from stepserve_core.executor.fault_report import Finding as Finding
+    from stepserve_core.executor.fault_words import Finding as Finding
     from stepserve_core.faults import Faults as Faults
 
 _ERRORS = (
@@ -47,7 +47,8 @@ _MODULES = {
     **dict.fromkeys(_ERRORS, "stepserve.testing.errors"),
     **dict.fromkeys(("Harness", "HarnessSync"), "stepserve.testing.harness"),
     **dict.fromkeys(("Run", "RunError", "StepRecord"), "stepserve.testing.runs"),
-    **dict.fromkeys(("FaultReport", "Finding"), "stepserve_core.executor.fault_report"),
+    "FaultReport": "stepserve_core.executor.fault_report",
+    "Finding": "stepserve_core.executor.fault_words",
     "Faults": "stepserve_core.faults",
     "LiveServer": "stepserve.testing.server",
     "assert_replays": "stepserve.testing.replay",

@@ -9,12 +9,22 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, OrderedDict
-from typing import NamedTuple
 
 import msgspec
 
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import AddDefer, Decision, EndRun, FailAttempt, FinishStep, StepRef
+from stepserve_core.executor.fault_words import (
+    CHANGED,
+    EXECUTED_AGAIN,
+    NONDETERMINISTIC,
+    REPEATED,
+    Finding,
+    describe,
+    sentence,
+    show_change,
+    show_steps,
+)
 from stepserve_core.faults import Faults
 from stepserve_core.history import EXECUTED_OPS
 
@@ -27,17 +37,8 @@ _MOST_RUNS, _MOST_FINDINGS = 10_000, 1_000
 _EVENT_IDS = re.compile(rb'\{"data":\["[0-9A-Z]{26}"(?:,"[0-9A-Z]{26}")*\]\}')
 """What a step that sends events gives. Those that it sends again get other ids, and start nothing more."""
 
-_REPEATED = "ran more than once"
-_END = "(the end of the function)"
-
-
-class Finding(NamedTuple):
-    """Something that is worth a look. `step` is None where it is the function itself; `detail` is for people."""
-
-    function: str
-    run_id: str
-    step: str | None
-    detail: str
+_END = ""
+"""What stands for the end of a function among what it came to; no step has this id."""
 
 
 class _Seen(msgspec.Struct):
@@ -64,36 +65,36 @@ class FaultReport:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.injected: Counter[str] = Counter()
+        self._told: set[tuple[str, str, str | None]] = set()
         self._findings: dict[str, dict[tuple[str, str | None], Finding]] = {}
         self._runs: OrderedDict[str, _Seen] = OrderedDict()
 
     @property
     def repeated(self) -> tuple[Finding, ...]:
         """Steps that ran more than once."""
-        return self._of(_REPEATED)
+        return self._of(REPEATED)
 
     @property
     def changed(self) -> tuple[Finding, ...]:
         """Steps and functions whose output changed."""
-        return self._of("gave another output")
+        return self._of(CHANGED)
 
     @property
     def nondeterministic(self) -> tuple[Finding, ...]:
         """Functions that found other steps for the same memos."""
-        return self._of("is not deterministic")
+        return self._of(NONDETERMINISTIC)
 
     @property
     def executed_again(self) -> tuple[Finding, ...]:
         """Steps that ran although they had finished."""
-        return self._of("ran although it had finished")
+        return self._of(EXECUTED_AGAIN)
 
     def text(self) -> str:
-        """Return the report for people, one finding a line."""
+        """Return the report for people: what was found, what it means, and what to do."""
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.injected.items())) or "none"
-        lines = [f"faults with seed {self.faults.seed}: {counts}"]
-        for what, findings in self._findings.items():
-            lines += [_line(what, finding) for finding in findings.values()]
-        return "\n".join(lines if len(lines) > 1 else [*lines, "no step ran more than once, and nothing changed"])
+        head = f"faults with seed {self.faults.seed}: {counts}"
+        lines = describe({what: findings.values() for what, findings in self._findings.items()})
+        return "\n".join([head, *(lines or ["no step ran more than once, and nothing changed"])])
 
     def note(self, item: Claim, decisions: list[Decision]) -> None:
         """Take note of what a call came to, whether its answer counts or not."""
@@ -109,20 +110,20 @@ class FaultReport:
         run.executions[key] += 1
         times = run.executions[key]
         if times > 1:
-            self._add(_REPEATED, item, step.name, f"{times} times")
+            self._add(REPEATED, item, step.name, f"{times} times")
         if step.hash in item.state.stack:
-            self._add("ran although it had finished", item, step.name, "which is a bug")
+            self._add(EXECUTED_AGAIN, item, step.name, "its memo was in the call")
         if isinstance(decision, FinishStep) and not decision.failed:
             self._compare_output(run, item, step.hash, step.name, decision.memo)
 
     def _compare_output(self, run: _Seen, item: Claim, key: str, name: str | None, output: bytes) -> None:
         before = run.outputs.setdefault(key, output)
         if before != output and not (_EVENT_IDS.fullmatch(before) and _EVENT_IDS.fullmatch(output)):
-            self._add("gave another output", item, name, f"{_shown(before)} and then {_shown(output)}")
+            self._add(CHANGED, item, name, show_change(before, output))
 
     def _note_found(self, run: _Seen, item: Claim, decisions: list[Decision]) -> None:
-        found = {step.hash: repr(step.name) for decision in decisions if (step := _step_of(decision)) is not None}
-        found |= {one.hash: repr(one.name) for one in decisions if isinstance(one, AddDefer)}
+        found = {step.hash: step.name for decision in decisions if (step := _step_of(decision)) is not None}
+        found |= {one.hash: one.name for one in decisions if isinstance(one, AddDefer)}
         end = next((one for one in decisions if isinstance(one, EndRun)), None)
         if end is not None and end.status == "Completed":
             found[_END] = _END
@@ -132,18 +133,24 @@ class FaultReport:
         key = (item.work.step, item.work.attempt, item.run.force_plan, *item.state.stack)
         before = run.found.setdefault(key, found)
         if before.keys() != found.keys():
-            names = [", ".join(sorted(one.values())) for one in (before, found)]
-            self._add(
-                "is not deterministic", item, None, f"it came to {names[0]}, and with the same memos to {names[1]}"
-            )
+            first, second = (show_steps(name for hashed, name in one.items() if hashed) for one in (before, found))
+            detail = f"called twice with the same results, it came to {first} once, and to {second} once"
+            self._add(NONDETERMINISTIC, item, None, detail)
 
     def _add(self, what: str, item: Claim, step: str | None, detail: str) -> None:
         findings = self._findings.setdefault(what, {})
         key = (item.run.id, step)
         is_first = key not in findings and len(findings) < _MOST_FINDINGS
-        if is_first or (key in findings and what == _REPEATED):  # of the others the first is the one to look at
+        if is_first or (key in findings and what == REPEATED):  # of the others the first is the one to look at
             finding = findings[key] = Finding(item.function.slug, item.run.id, step, detail)
-            _log.log(logging.INFO if what == _REPEATED else logging.WARNING, "%s", _line(what, finding))
+            self._tell(what, finding)
+
+    def _tell(self, what: str, finding: Finding) -> None:
+        """Log the first finding of a step; its other runs are in the report."""
+        key = (what, finding.function, finding.step)
+        if key not in self._told:
+            self._told.add(key)
+            _log.log(logging.INFO if what == REPEATED else logging.WARNING, "%s", sentence(what, finding))
 
     def _of(self, what: str) -> tuple[Finding, ...]:
         return tuple(self._findings.get(what, {}).values())
@@ -156,17 +163,6 @@ class FaultReport:
         return self._runs[run_id]
 
 
-def _line(what: str, finding: Finding) -> str:
-    function, run_id, step, detail = finding
-    subject = f"function {function!r}" if step is None else f"step {step!r} of {function!r}"
-    return f"{subject} {what}, {detail} (run {run_id})"
-
-
 def _step_of(decision: Decision) -> StepRef | None:
     step: object = getattr(decision, "step", None)
     return step if isinstance(step, StepRef) else None
-
-
-def _shown(output: bytes) -> str:
-    text = output.decode(errors="replace")
-    return text if len(text) <= 80 else f"{text[:80]}…"

@@ -211,8 +211,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncG
         await executor.stop(config.grace)
         await gateway.close()  # after the calls in flight: workers answer them until here
         if injector is not None:
-            for line in injector.report.text().splitlines():
-                _log.info("%s", line)
+            _log.info("%s", injector.report.text())
 
 
 def _build_executor(config: ServerConfig, clock: Clock | None, injector: FaultInjector | None) -> Executor:
