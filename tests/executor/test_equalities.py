@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from stepserve_core.executor import fragments
 from stepserve_core.executor.clock import VirtualClock
-from stepserve_core.executor.expression_equalities import ANY, find_equality, match_of, value_at
+from stepserve_core.executor.expression_equalities import ANY, find_equality, fragments_of, match_of, value_at
 from stepserve_core.executor.expressions import ExpressionFailedError, compile_expression
+from stepserve_core.executor.run_search import RunSearch
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, wait
 
@@ -116,3 +118,41 @@ async def test_an_event_looks_only_at_the_waits_for_its_value(
         assert ("Completed", 123) == await system.outcome(ids[123])
         assert [(await system.run_of(ids[123]))["run_id"]] == looked_at
         assert 499 == await system.executor.read(lambda tables: tables.pauses.count("test/go"))
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("event.data.n == 5", (b'"n":5',)),
+        ("5.0 == event['data'].n", (b'"n":5',)),
+        ('event.name == \'a"b\' && event.data.user.id == "ü"', (b'"name":"a\\"b"', '"id":"ü"'.encode())),
+        ("(event.data.ok == true) && output.n == 3", (b'"ok":true',)),
+        ("event.data.n == null", ()),
+        ("event.data.n == 9007199254740993", ()),
+        ("event.data.n != 5", ()),
+        ("event.data.n == 5 || event.data.m == 6", ()),
+        ("output.n == 5", ()),
+        ("event.data.n == event.data.m", ()),
+        ("event.data.n ==", ()),
+    ],
+)
+def test_a_search_passes_over_events_without_what_an_equality_needs(
+    expression: str, expected: tuple[bytes, ...]
+) -> None:
+    assert expected == fragments_of(expression)
+
+
+LITERALS = ("5", "5.0", "-0.0", "0", "'5'", "''", "'ü\\n'", "true", "null", "1e21", "9007199254740992", "5u")
+STORED: tuple[object, ...] = (5, 5.5, -0.0, 0, "5", "", "ü\n", True, False, None, 1e21, 9007199254740992, [5], {"n": 5})
+
+
+def test_a_search_passes_over_no_event_that_matches() -> None:
+    found: list[str] = []
+    for literal, value in itertools.product(LITERALS, STORED):
+        search = RunSearch(f"event.data.n == {literal}")
+        body = fragments.encode({"data": {"n": value}})
+        if search.matches(body, None, "Completed"):
+            found.append(literal)
+
+            assert all(fragment in body for fragment in search.fragments), (literal, value)
+    assert set(LITERALS) <= set(found)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from stepserve_core.executor import fragments
 from stepserve_core.executor.expression_syntax import literal_value, parse
 from stepserve_core.executor.expressions import ExpressionFailedError, ExpressionInvalidError, compile_expression
 
@@ -27,6 +28,7 @@ ANY = ("", "")
 
 _NULL = "null"
 _LONGEST = 4096
+_LARGEST_EXACT = 2**53
 _LONGEST_KEY = 128
 """Bytes of text that stand in an index as they are; longer ones stand as their hash."""
 _decode_path = msgspec.json.Decoder(list[str]).decode
@@ -95,6 +97,37 @@ def find_equality(expression: str) -> Equality | None:
         found = _read(node, expression)
         if found is not None:
             return found
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def fragments_of(expression: str) -> tuple[bytes, ...]:
+    """Return what the canonical JSON of an event has in it somewhere, or `expression` is not true for it.
+
+    It is `"n":5` for `event.data.n == 5`: so events are passed over without being decoded.
+    """
+    try:
+        tree = parse(expression)
+    except ExpressionInvalidError:
+        return ()
+    return tuple(fragment for node in _conjuncts(tree) if (fragment := _fragment(node)) is not None)
+
+
+def _fragment(node: Node) -> bytes | None:
+    if len(node.children) != 3 or str(node.children[1]) != "==":
+        return None
+    left, right = _part(node, 0), _part(node, 2)
+    for side, other in ((left, right), (right, left)):
+        keys = _path(side, "event")
+        if keys and _is_scalar(other):
+            value = literal_value(other.children[0])  # type: ignore[arg-type]  # as above
+            # A missing value is null; and integers beyond these are not written as they are.
+            if value is None or (isinstance(value, (int, float)) and abs(value) > _LARGEST_EXACT):
+                return None
+            try:
+                return fragments.encode({keys[-1]: value})[1:-1]
+            except (TypeError, ValueError):
+                return None  # a lone surrogate, which no event has
     return None
 
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from stepserve_core.executor.run_search import Position, RunFilter, RunSearch
 from stepserve_core.executor.store.run_pages import Found
 from stepserve_core.executor.store.tables import Tables
 
-Read = Callable[[Callable[[Tables], list[Found]]], Awaitable[list[Found]]]
+T = TypeVar("T")
 
-_AT_ONCE = 200
+
+class Read(Protocol):
+    """Runs a unit that only reads."""
+
+    def __call__(self, unit: Callable[[Tables], T], /) -> Awaitable[T]:
+        """Return what the unit does."""
+        ...
+
+
+_AT_ONCE = 500
 MOST_SCANNED = 20_000
 """Runs that one page looks at where it has to pass over some; then it may be short, or empty, and has a next page."""
 
@@ -31,15 +40,17 @@ async def list_runs(read: Read, wanted: RunFilter, search: RunSearch, after: Pos
     kept: list[Found] = []
     for _ in range(MOST_SCANNED // _AT_ONCE):
         start = after
-        scanned = await read(lambda tables: tables.run_pages.page(wanted, start, _AT_ONCE))  # noqa: B023 - used at once
-        kept += [one for one in scanned if wanted.admits(one.run.status, one.run.function_id) and _matches(search, one)]
-        if len(kept) > limit or len(scanned) < _AT_ONCE:
+        scan = await read(lambda tables: tables.run_pages.scan(wanted, start, _AT_ONCE, search.fragments))  # noqa: B023 - used at once
+        kept += [one for one in scan.found if _belongs(wanted, search, one)]
+        if len(kept) > limit or scan.last is None:
             return cut_page(kept, limit)
-        after = scanned[-1].position
+        after = scan.last
     return RunPage(kept, after)
 
 
-def _matches(search: RunSearch, one: Found) -> bool:
+def _belongs(wanted: RunFilter, search: RunSearch, one: Found) -> bool:
+    if not wanted.admits(one.run.status, one.run.function_id):
+        return False
     return not search or search.matches(one.event, one.run.output, one.run.status)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from stepserve_core.executor.expression_compiler import SEARCH_VARIABLES, compile_program
+from stepserve_core.executor.expression_equalities import fragments_of
 from stepserve_core.executor.expressions import Expression, ExpressionFailedError
 
 TimeField = Literal["queued_at", "started_at", "ended_at"]
@@ -111,6 +112,8 @@ class RunSearch:
     def __init__(self, text: str) -> None:
         lines = [line.strip() for line in text.splitlines()]
         self._expressions = [Expression(line, compile_program(line, SEARCH_VARIABLES)) for line in lines if line]
+        self.fragments = [fragment for line in lines if line for fragment in fragments_of(line)]
+        """What the stored event of a run of the result has in it; others need not be looked at."""
 
     def __bool__(self) -> bool:
         return bool(self._expressions)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stepserve_core.executor.run_search import STATUSES, Position, RunFilter
@@ -30,6 +30,13 @@ class Found(NamedTuple):
     run: RunRow
     event: bytes
     position: Position
+
+
+class Scan(NamedTuple):
+    """What was found among some runs, and the last one that was looked at; None where there are no more."""
+
+    found: list[Found]
+    last: Position | None
 
 
 class Range(NamedTuple):
@@ -50,11 +57,21 @@ class RunPages:
 
         In orders that pass over runs (see `is_ranged`) these count too: some of those returned may be unwanted.
         """
+        return self._load(self._next(wanted, after, limit), ())
+
+    def scan(self, wanted: RunFilter, after: Position | None, limit: int, fragments: Sequence[bytes]) -> Scan:
+        """Look at the next `limit` runs, as `page` does, and return those whose events have all of `fragments`."""
+        positions = self._next(wanted, after, limit)
+        return Scan(self._load(positions, fragments), positions[-1] if len(positions) == limit else None)
+
+    def _next(self, wanted: RunFilter, after: Position | None, limit: int) -> list[Position]:
         ranges = [self._positions(wanted, part, after, limit) for part in _ranges(wanted)]
         merged = heapq.merge(*ranges, reverse=wanted.newest_first)
-        positions = [Position(*position) for position in itertools.islice(merged, limit)]
-        rows = self._rows([position.run_id for position in positions])
-        return [Found(*rows[position.run_id], position) for position in positions]
+        return [Position(*position) for position in itertools.islice(merged, limit)]
+
+    def _load(self, positions: list[Position], fragments: Sequence[bytes]) -> list[Found]:
+        rows = self._rows([position.run_id for position in positions], fragments)
+        return [Found(*rows[position.run_id], position) for position in positions if position.run_id in rows]
 
     def _positions(self, wanted: RunFilter, part: Range, after: Position | None, limit: int) -> list[tuple[float, str]]:
         field, terms, values = wanted.time_field, part.terms, list(part.values)
@@ -66,14 +83,15 @@ class RunPages:
             f"SELECT {field}, id FROM runs WHERE {terms} ORDER BY {field} {way}, id {way} LIMIT ?", (*values, limit)
         ).fetchall()
 
-    def _rows(self, run_ids: list[str]) -> dict[str, tuple[RunRow, bytes]]:
+    def _rows(self, run_ids: list[str], fragments: Sequence[bytes]) -> dict[str, tuple[RunRow, bytes]]:
         """Return runs and the bodies of their events, by id."""
         if not run_ids:
             return {}
+        terms = "".join(" AND instr(e.body, ?)" for _ in fragments)
         rows = self._execute(
             f"SELECT {ROW_COLUMNS}, e.body FROM runs r JOIN events e ON e.seq = r.event_seq"
-            f" WHERE r.id IN ({', '.join('?' * len(run_ids))})",
-            run_ids,
+            f" WHERE r.id IN ({', '.join('?' * len(run_ids))}){terms}",
+            [*run_ids, *fragments],
         )
         return {row[0]: (to_row(row[:-1]), row[-1]) for row in rows}
 
