@@ -218,7 +218,7 @@ class Endpoint:
         answer = await self._answer(runtime, exchange, self._call(api.run_id), None, checkpoints)
         failure = checkpoints.failure
         if failure is not None and failure.is_stale:
-            return self._defer(api)  # the server has taken the run over, and ends it
+            return self._defer(exchange, api)  # the server has taken the run over, and ends it
         if exchange.plain is None and exchange.error is None and answer.status != 206:
             # An error of the engine's own.
             exchange.returned = exchange.plain = Plain(answer.status, _JSON, answer.body)
@@ -239,12 +239,14 @@ class Endpoint:
         if exchange.error is not None:
             raise exchange.error
         if exchange.plain is None:
-            return self._defer(api)
+            return self._defer(exchange, api)
         return exchange.plain if exchange.returned is exchange.plain else None
 
-    def _defer(self, api: EndpointAPI) -> Plain:
+    def _defer(self, exchange: Exchange, api: EndpointAPI) -> Plain:
         if self._respond == "redirect":
-            return Plain(302, {"location": api.result_url, "cache-control": "no-store"}, b"")
+            # Clients follow 302 with a GET after a POST, but not after a PUT.
+            status = 302 if exchange.request.method in ("GET", "HEAD", "POST") else 303
+            return Plain(status, {"location": api.result_url, "cache-control": "no-store"}, b"")
         body = encode_wire({"run_id": api.run_id, "token": api.token})
         return Plain(200, _JSON, body)
 

@@ -1,7 +1,7 @@
 """A durable endpoint: an order is charged once, whatever happens to the process in between.
 
 Start a server with `stepserve dev`, then this with `INNGEST_DEV=1 python app.py`, and ask it with
-`curl -L -X POST localhost:5000/checkout/A-1`.
+`curl -L -d '' localhost:5000/checkout/A-1`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 import flask
 
-import stepserve.flask
+import stepserve
 from stepserve import Inngest, StepSync
 
 app = flask.Flask(__name__)
@@ -23,7 +23,7 @@ def charge(order_id: str) -> str:
 
 
 @app.post("/checkout/<order_id>")
-@stepserve.flask.endpoint(client)
+@stepserve.endpoint(client)
 def checkout(order_id: str, step: StepSync) -> dict[str, str]:
     """Charge, wait a moment, pack."""
     receipt = step.run("charge", charge, order_id)

@@ -87,7 +87,7 @@ class Work:
 def flask_app(client: Inngest, work: Work) -> tuple[str, Any]:
     app = flask.Flask("races")
 
-    @app.post("/<mode>")
+    @app.route("/<mode>", methods=["POST", "PUT"])
     @stepserve.endpoint(client, framework="flask", retries=0)
     def durable(mode: str, step: StepSync) -> Any:
         return work.run(step, mode)
@@ -220,6 +220,15 @@ async def test_who_asks_for_the_answer_before_it_is_there_waits_for_it() -> None
         answer = await waiting
 
     assert (True, 200, ["first", "second", "third"]) == (was_early, answer.status_code, answer.json())
+
+
+async def test_who_puts_something_is_told_to_get_the_answer() -> None:
+    async with running(flask_app) as system:
+        first = await system.app.put("/sleep")
+        await system.advance(LATER)
+        answer = await system.api.get(first.headers["location"])
+
+    assert (303, ["first", "second", "third"]) == (first.status_code, answer.json())
 
 
 async def test_the_answer_of_a_run_is_for_those_who_have_its_token() -> None:

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 
 PACKAGES = {
-    "docs/endpoints.md": ("flask",),
+    "docs/endpoints.md": ("fastapi", "flask"),
     "docs/connect.md": ("google.protobuf", "websockets"),
     "docs/frameworks.md": ("django", "fastapi", "flask", "tornado"),
     "README.md": ("flask",),

@@ -7,6 +7,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import stepserve
+import stepserve.flask
+import stepserve.tornado
 from stepserve import Cancel, Context, ContextSync, EventType, Inngest, TriggerEvent
 
 
@@ -94,3 +97,12 @@ created(Shipped(1))  # type: ignore[arg-type]
 created.event({"order": "A"})  # type: ignore[arg-type]
 Cancel(event=1)  # type: ignore[arg-type]
 client.send_sync("shop/created")  # type: ignore[arg-type]
+
+
+stepserve.endpoint(client, framework="quart")  # type: ignore[arg-type]
+stepserve.endpoint(client, retries="3")  # type: ignore[arg-type]
+stepserve.endpoint(client, respond="wait")  # type: ignore[arg-type]
+stepserve.endpoint(client, timeout=1)  # type: ignore[call-arg]
+stepserve.endpoint("shop")  # type: ignore[arg-type]
+stepserve.flask.endpoint(client, framework="flask")  # type: ignore[call-arg]
+stepserve.tornado.endpoint(client)(1)  # type: ignore[arg-type]
