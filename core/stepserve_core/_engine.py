@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepserve_core._branch import Branch, current
-from stepserve_core._colour import LEAVE, RunRuntime, Verdict, is_awaitable
+from stepserve_core._colour import LEAVE, RunRuntime, Verdict
 from stepserve_core._failure import sole_cause
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import (
@@ -293,19 +293,9 @@ class Run:
         opcode = Opcode.STEP_FAILED if self._last_attempt else Opcode.STEP_ERROR
         return Report(found, opcode, error=error)
 
-    async def run_branch(self, callable_: Callable[[], Any]) -> Any:
-        """Run a branch to its end, or to where it is interrupted: `end_branch` tells."""
-        try:
-            output = callable_()
-            return await self.runtime.settle(callable_, output) if is_awaitable(output) else output
-        except BranchInterrupt:
-            return None  # it is noted in the branch, where user code cannot swallow it
-
-    def end_branch(self, branch: Branch) -> list[Found] | None:
-        """Return what the branch found, if it was interrupted, and make room for the next one."""
-        interrupt, branch.interrupt = branch.interrupt, None
-        if interrupt is None:
-            return None
+    def end_branch(self, branch: Branch, interrupt: BranchInterrupt) -> list[Found]:
+        """Return what a branch found that was interrupted, and make room for the next one."""
+        branch.interrupt = None
         self._is_guarded = self._is_refusing()
         return interrupt.found  # not the interrupt itself: it holds the caller's very frame
 

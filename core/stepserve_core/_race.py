@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stepserve_core._branch import Branch, current
+from stepserve_core._colour import is_awaitable
 from stepserve_core._engine import Run
 from stepserve_core._found import Found
+from stepserve_core._interrupts import BranchInterrupt
 from stepserve_core._opcodes import ParallelMode
 
 
@@ -44,12 +46,15 @@ async def race(run: Run, branches: tuple[Callable[[], Any], ...]) -> Any:
             before = set(run.memos)
             output, error = None, None
             try:
-                output = await run.run_branch(callable_)
+                output = callable_()
+                if is_awaitable(output):
+                    output = await run.runtime.settle(callable_, output)
+            except BranchInterrupt:
+                pass
             except Exception as raised:  # an error ends a branch as a result does
                 error = raised
-            steps = run.end_branch(branch)
-            if steps is not None:
-                found += steps
+            if branch.interrupt is not None:
+                found += run.end_branch(branch, branch.interrupt)
             else:
                 settled.append(_Settled(_last_position(run, before), number, output, error))
     finally:
