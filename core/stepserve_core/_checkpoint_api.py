@@ -90,7 +90,14 @@ class CheckpointAPI:
                 await runtime.sleep(0.1 * 2 ** (attempt - 1) + os.urandom(1)[0] / 2550)
             try:
                 response = await send_authenticated(
-                    self._client, runtime, "POST", url, headers=self._client.headers, body=body, timeout=TIMEOUT
+                    self._client,
+                    runtime,
+                    "POST",
+                    url,
+                    headers=self._client.headers,
+                    body=body,
+                    timeout=TIMEOUT,
+                    repeatable=True,
                 )
             except _http.HTTPFailedError as error:
                 failure = str(error)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from stepserve_core._http_log import hide_keys
 from stepserve_core._in_process import server_of
+from stepserve_core._loop_bound import LoopBound
 from stepserve_core._runtime import Runtime
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
 
     import httpx
@@ -33,27 +33,16 @@ class HTTPFailedError(Exception):
     """No response came back: the connection failed, or took too long."""
 
 
-class _Bound(NamedTuple):
-    """A client that is bound to an event loop, and what closes it."""
-
-    client: httpx.AsyncClient
-    closer: AsyncGenerator[None, None]
-
-
 class _Clients:
-    """One sync client for the process; one async client for each event loop, closed with its loop.
-
-    An httpx.AsyncClient is bound to the loop of its first request. Programs run many loops one after the other
-    (scripts, tests, Lambda), so each loop gets a client of its own.
-    """
+    """One sync client for the process, and one async client for each event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sync: httpx.Client | None = None
         self._ssl_context: ssl.SSLContext | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, _Bound] = {}
+        self.by_loop = LoopBound(self._make_async, _close_client)
 
-    def _verify(self) -> ssl.SSLContext:
+    def verify(self) -> ssl.SSLContext:
         # Reading the certificates takes 20 ms; one context serves all clients.
         if self._ssl_context is None:
             import httpx  # noqa: PLC0415 - a program that only serves calls does not pay for importing it
@@ -68,41 +57,18 @@ class _Clients:
 
             with self._lock:
                 if self._sync is None:
-                    self._sync = httpx.Client(verify=self._verify())
+                    self._sync = httpx.Client(verify=self.verify())
                     atexit.register(self._sync.close)
         return self._sync
 
-    async def of_running_loop(self) -> httpx.AsyncClient:
-        import asyncio  # noqa: PLC0415
-
-        loop = asyncio.get_running_loop()
-        bound = self._by_loop.get(loop)
-        if bound is None:
-            self._forget_closed_loops()
-            bound = self._by_loop[loop] = self._bind(loop)
-            await bound.closer.asend(None)
-        return bound.client
-
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> _Bound:
+    def _make_async(self) -> httpx.AsyncClient:
         import httpx  # noqa: PLC0415
 
-        client = httpx.AsyncClient(verify=self._verify())
+        return httpx.AsyncClient(verify=self.verify())
 
-        async def close_with_loop() -> AsyncGenerator[None, None]:
-            # A loop finishes its async generators before it closes; asyncio.run does so for everybody.
-            try:
-                yield
-            finally:
-                self._by_loop.pop(loop, None)
-                await client.aclose()
 
-        return _Bound(client, close_with_loop())
-
-    def _forget_closed_loops(self) -> None:
-        """Forget loops that were closed without finishing their generators; their sockets went with them."""
-        for loop in list(self._by_loop):  # a copy: other threads may add theirs
-            if loop.is_closed():
-                self._by_loop.pop(loop, None)
+async def _close_client(client: httpx.AsyncClient) -> None:
+    await client.aclose()
 
 
 async def ask(
@@ -114,6 +80,7 @@ async def ask(
     headers: Mapping[str, str],
     body: bytes | None = None,
     timeout: float,
+    repeatable: bool = False,
 ) -> HTTPResponse:
     """Send a request of `client` to its server: in this process if it is here, otherwise as `send` does.
 
@@ -122,7 +89,7 @@ async def ask(
     """
     server = server_of(client)
     if server is None:
-        return await send(runtime, method, url, headers=headers, body=body, timeout=timeout)
+        return await send(runtime, method, url, headers=headers, body=body, timeout=timeout, repeatable=repeatable)
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     return await server.answer(runtime, method, target, headers, body or b"")
@@ -136,27 +103,42 @@ async def send(
     headers: Mapping[str, str],
     body: bytes | None = None,
     timeout: float,
+    repeatable: bool = False,
 ) -> HTTPResponse:
     """Send a request and wait for its response.
 
     Args:
         timeout: seconds without progress after which we give up.
+        repeatable: whether it does no harm to send it again. Such requests take a tenth of the CPU.
 
     Raises:
         HTTPFailedError: no response came back.
     """
+    if repeatable:
+        from stepserve_core import _kept_connections as kept  # noqa: PLC0415 - most programs send no such requests
+
+        if kept.can_reach(url):
+            request = kept.make_request(method, url, headers, body or b"", timeout)
+            try:
+                return HTTPResponse(*await kept.send(runtime, request, _clients.verify))
+            except kept.FAILURES as error:
+                raise _failed(error) from error
     arguments: dict[str, Any] = {"headers": dict(headers), "content": body, "timeout": timeout}
     import httpx  # noqa: PLC0415
 
     try:
         if runtime.is_async:
-            client = await _clients.of_running_loop()
+            client = await _clients.by_loop.get()
             response = await client.request(method, url, **arguments)
         else:
             response = _clients.sync().request(method, url, **arguments)
     except httpx.HTTPError as error:
-        raise HTTPFailedError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+        raise _failed(error) from error
     return HTTPResponse(response.status_code, response.content)
+
+
+def _failed(error: Exception) -> HTTPFailedError:
+    return HTTPFailedError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
 _clients = _Clients()

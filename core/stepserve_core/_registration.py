@@ -169,6 +169,7 @@ async def send_authenticated(
     headers: dict[str, str],
     body: bytes | None = None,
     timeout: float,
+    repeatable: bool = False,
 ) -> _http.HTTPResponse:
     """Send a request with the bearer token; try the fallback key once if the server refuses the first (2.2)."""
     tokens: list[str | None] = [hash_signing_key(key) for key in client.settings.keys]
@@ -176,7 +177,9 @@ async def send_authenticated(
 
     async def attempt(token: str | None) -> _http.HTTPResponse:
         authorized = headers if token is None else {**headers, "authorization": f"Bearer {token}"}
-        return await _http.ask(client, runtime, method, url, headers=authorized, body=body, timeout=timeout)
+        return await _http.ask(
+            client, runtime, method, url, headers=authorized, body=body, timeout=timeout, repeatable=repeatable
+        )
 
     response = await attempt(first)
     for token in others:
