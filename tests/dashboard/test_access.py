@@ -59,6 +59,41 @@ def test_everything_is_reached_by_keyboard(site: Site, addresses: dict[str, str]
     expect(page.locator("h1")).to_have_text("Runs")
 
 
+def test_one_field_leads_everywhere(site: Site, addresses: dict[str, str], open_page: OpenPage) -> None:
+    page = open_page("/apps")
+    run_id = addresses["run"].removeprefix("/runs/")
+    for text, title in (("process", "Process an order"), ("failed", "Runs"), (run_id, "Process an order")):
+        page.keyboard.press("Control+k")
+        field = page.get_by_role("combobox", name="Go to")
+        field.fill(text)
+        expect(page.locator("#palette-0")).to_contain_text(
+            text if text != run_id else "Run of shop-process-order", ignore_case=True
+        )
+        field.press("Enter")
+        expect(page.locator("h1")).to_contain_text(title)
+
+    assert page.url.endswith(addresses["run"])
+
+
+def test_keys_go_to_pages_and_rows_but_not_while_somebody_types(site: Site, open_page: OpenPage) -> None:
+    page = open_page("/apps")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.locator("h1")).to_have_text("Runs")
+    page.wait_for_selector("table.runs tbody tr:nth-child(2)")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.evaluate("document.activeElement === document.querySelectorAll('.row-link')[1]")
+    page.keyboard.press("/")
+    page.keyboard.type("gj?")
+    typed = page.evaluate("document.activeElement.value")
+    page.locator("h1").click()
+    page.keyboard.press("?")
+
+    assert (True, "gj?") == (second, typed)
+    assert page.get_by_role("dialog", name="Keys").is_visible()
+
+
 @pytest.mark.parametrize("name", ["overview", "runs", "run", "event", "functions", "function", "apps", "send"])
 def test_nothing_is_wider_than_a_phone(site: Site, addresses: dict[str, str], open_page: OpenPage, name: str) -> None:
     page = open_page(addresses[name], width=360, height=740)

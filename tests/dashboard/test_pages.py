@@ -128,8 +128,9 @@ def test_a_form_sends_events_that_begin_with_recent_ones(filled: Site, open_page
     page.get_by_role("button", name="Send event").click()
     problem = page.locator(".editor-box .problem").inner_text()
     editor.fill('{"name": "shop/order.created", "data": {"order_id": "BY-HAND"}}')
-    page.get_by_role("button", name="Send event").click()
-    page.get_by_role("link", name="See what it started").click()
+    editor.press("Control+Enter")
+    expect(page.locator("table.runs .badge")).to_have_text(["Completed"])
+    page.get_by_role("link", name="Open the event").click()
     expect(page.locator("table.runs .badge")).to_have_text(["Completed"])
 
     assert '"name": "shop/refund.requested"' in begun
@@ -183,7 +184,7 @@ def test_production_asks_for_a_login(tmp_path: Path, browser: Any) -> None:
         page.goto(f"{site.url}/send")
         page.get_by_label("Event", exact=True).fill('{"name": "shop/counted", "data": {"n": 5}}')
         page.get_by_role("button", name="Send event").click()
-        page.get_by_role("link", name="See what it started").click()
+        page.get_by_role("link", name="Open the event").click()
         expect(page.locator("table.runs .badge")).to_have_text(["Completed"])
         page.get_by_role("button", name="Log out").click()
         expect(page.locator("h1")).to_have_text("Log in")

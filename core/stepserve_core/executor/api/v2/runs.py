@@ -58,7 +58,7 @@ async def search_runs(request: Request) -> Response:
     runs = [run_object(found.run, executor.registry, with_output=with_output) for found in page.found]
     if read_flag(request, "includePreview"):
         for shown, found in zip(runs, page.found, strict=True):
-            shown["trigger"]["preview"] = preview(found.event)
+            shown["trigger"]["preview"] = {} if found.run.cron else preview(found.event)
     return answer(request, runs, page, limit)
 
 

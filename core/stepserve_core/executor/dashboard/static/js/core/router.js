@@ -6,6 +6,8 @@ import { gently } from "./live.js";
 /** @typedef {import("./live.js").Live} Live */
 /** @typedef {import("./live.js").Change} Change */
 
+const PATIENCE = 200;
+
 /** What a page is given. */
 export class View {
   /**
@@ -109,13 +111,21 @@ export class Router {
     const root = h("div", { class: "page" });
     const view = new View(root, params, this._live);
     this._view = view;
-    fill(this._main, root);
+    this._main.ariaBusy = "true";
+    // The page before stays until there is something to show: nothing flickers.
+    const enter = () => {
+      if (this._view === view && root.parentElement !== this._main) fill(this._main, root);
+    };
+    const timer = setTimeout(enter, PATIENCE);
     try {
       if (entry) await entry.show(view);
       else showUnknown(view);
     } catch (error) {
       if (!view.signal.aborted) showProblem(view, error, () => this.show());
     }
+    clearTimeout(timer);
+    enter();
+    if (this._view === view) this._main.ariaBusy = "false";
     // A screen reader goes on where the new page begins.
     if (!isFirst && !view.signal.aborted) this._main.focus({ preventScroll: true });
   }
@@ -160,10 +170,16 @@ function showUnknown(view) {
 /** @param {View} view @param {unknown} error @param {() => void} retry */
 function showProblem(view, error, retry) {
   view.title("Problem");
+  const up = location.pathname.split("/")[1];
   fill(
     view.root,
     h("h1", null, "This page cannot be shown"),
     h("p", { class: "lead", role: "alert" }, error instanceof Error ? error.message : String(error)),
-    h("button", { type: "button", class: "button", on: { click: retry } }, "Try again"),
+    h(
+      "p",
+      { class: "actions after" },
+      h("button", { type: "button", class: "button", on: { click: retry } }, "Try again"),
+      h("a", { class: "button quiet", href: `/${up}` }, up ? `All ${up}` : "Overview"),
+    ),
   );
 }

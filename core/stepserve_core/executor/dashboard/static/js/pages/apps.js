@@ -38,7 +38,7 @@ function card(app, all, redraw) {
     { class: "card", "aria-label": title },
     h("div", { class: "card-head" }, h("h2", null, title), badge(app.error ? "ERROR" : "SYNCED")),
     app.error
-      ? h("div", { class: "problem", role: "alert" }, h("p", null, h("strong", null, app.error)), h("p", null, app.remedy ? `${app.remedy[0].toUpperCase()}${app.remedy.slice(1)}` : ""))
+      ? h("div", { class: "problem", role: "alert" }, h("p", null, h("strong", null, `${app.error[0].toUpperCase()}${app.error.slice(1)}`)), h("p", null, app.remedy ? `${app.remedy[0].toUpperCase()}${app.remedy.slice(1)}` : ""))
       : null,
     facts([
       ["Address", h("code", null, app.url)],

@@ -25,7 +25,8 @@ export async function showFunction(view) {
   const runs = h("div", { class: "list" });
   const { table, show } = runTable(all, "Latest runs of this function");
   const rest = h("div");
-  fill(view.root, top, rest, section("Latest runs", runs));
+  const config = h("details", { class: "section" });
+  fill(view.root, top, rest, section("Latest runs", runs), config);
 
   const drawTop = async () => {
     all = await catalog();
@@ -45,6 +46,7 @@ export async function showFunction(view) {
       }),
     );
     fill(rest, about(fn, appOf(all, fn.appId)?.name));
+    fill(config, h("summary", null, "Configuration as it was registered"), jsonTree(fn.config, "configuration", { open: 2 }));
     return fn;
   };
   const redraw = async () => {
@@ -113,8 +115,7 @@ function about(fn, app) {
       ["Version", String(fn.version)],
     ]),
     fn.schedules.length ? section("Next times", fn.schedules.map(schedule)) : null,
-    section("Flow control", flow.length ? facts(flow.map(([name, text]) => [name, text])) : h("p", { class: "quiet-note" }, "No limits: every event starts a run at once.")),
-    h("details", { class: "section" }, h("summary", null, "Configuration as it was registered"), jsonTree(fn.config, "configuration", { open: 2 })),
+    section("Flow control", flow.length ? facts(flow.map(([name, text]) => [name, text])) : h("p", { class: "muted" }, "No limits: every event starts a run at once.")),
   ];
 }
 

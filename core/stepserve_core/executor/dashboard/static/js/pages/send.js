@@ -8,6 +8,7 @@ import { format, parse } from "../core/json.js";
 import { during, toast } from "../parts/announce.js";
 import { pageHead } from "../parts/blocks.js";
 import { jsonEditor } from "../parts/json_editor.js";
+import { outcome } from "../parts/outcome.js";
 import { select } from "../parts/run_filters.js";
 
 /** @typedef {import("../core/router.js").View} View */
@@ -25,17 +26,18 @@ export async function showSend(view) {
   const [all, recent] = await Promise.all([catalog(), loadRecent(view)]);
   const slug = view.query.get("function") ?? "";
   const place = h("div");
+  const started = outcome(view, all);
   const tabs = h("div", { class: "toggles", role: "group", "aria-label": "What to send" });
   const kinds = [
-    { text: "Send an event", build: () => eventForm(recent, all, view.query.get("from")) },
-    { text: "Invoke a function", build: () => invokeForm(all, recent, slug) },
+    { text: "Send an event", build: () => eventForm(recent, all, view.query.get("from"), started) },
+    { text: "Invoke a function", build: () => invokeForm(all, recent, slug, started) },
   ];
   const choose = (/** @type {number} */ chosen) => {
     [...tabs.children].forEach((tab, index) => tab.setAttribute("aria-pressed", String(index === chosen)));
     fill(place, kinds[chosen].build());
   };
   fill(tabs, kinds.map((kind, index) => h("button", { type: "button", class: "toggle", on: { click: () => choose(index) } }, kind.text)));
-  fill(view.root, pageHead({ title: "Send", lead: "An event starts every function with a trigger for it. An invocation starts one function, whatever its triggers." }), tabs, place);
+  fill(view.root, pageHead({ title: "Send", lead: "An event starts every function with a trigger for it. An invocation starts one function, whatever its triggers." }), tabs, place, started.element);
   choose(slug ? 1 : 0);
 }
 
@@ -48,21 +50,22 @@ async function loadRecent(view) {
   return [await get(path`/v1/events/${from}`, view.signal), ...events];
 }
 
-/** @param {any[]} recent @param {Catalog} all @param {string | null} from */
-function eventForm(recent, all, from) {
+/** @param {any[]} recent @param {Catalog} all @param {string | null} from @param {ReturnType<typeof outcome>} started */
+function eventForm(recent, all, from, started) {
   const first = recent.find((event) => event.internal_id === from) ?? recent[0];
   const editor = jsonEditor({ label: "Event", value: eventText(first, all), rows: 14, check: checkEvent });
   const choices = recent.map((event) => [event.internal_id, `${event.name} · ${ago(event.received_at)}`]);
   const { element, control } = select("Begin with a recent event", choices.length ? choices : [["", "No events yet"]], first?.internal_id ?? "");
   control.addEventListener("change", () => editor.set(eventText(recent.find((event) => event.internal_id === control.value), all)));
   const button = h("button", { type: "submit", class: "button primary" }, "Send event");
-  const form = h("form", { class: "send-form" }, element, editor.element, h("div", null, button));
+  const form = h("form", { class: "send-form" }, element, editor.element, h("div", { class: "submit" }, button, h("kbd", null, "Ctrl Enter")));
   form.addEventListener("submit", (submit) => {
     submit.preventDefault();
     if (!editor.isValid()) return;
     during(button, async () => {
       const sent = await post("/v2/events", editor.value());
-      toast("The event was sent.", { link: { href: `/events/${sent.eventId}`, text: "See what it started" } });
+      toast("The event was sent.", { link: { href: `/events/${sent.eventId}`, text: "Open the event" } });
+      await started.watch(path`/v2/events/${sent.eventId}/runs`);
     });
   });
   return form;
@@ -84,8 +87,8 @@ function checkEvent(value) {
   return typeof value.name === "string" && value.name ? null : 'An event needs a name: {"name": "shop/order.created", "data": {…}}.';
 }
 
-/** @param {Catalog} all @param {any[]} recent @param {string} slug */
-function invokeForm(all, recent, slug) {
+/** @param {Catalog} all @param {any[]} recent @param {string} slug @param {ReturnType<typeof outcome>} started */
+function invokeForm(all, recent, slug, started) {
   if (!all.functions.length) return h("p", { class: "quiet-note" }, "There are no functions yet: ", h("a", { href: "/apps" }, "add an app"), " first.");
   const { element, control } = select("Function", all.functions.map((one) => [one.slug, `${one.name} (${one.slug})`]), slug || all.functions[0].slug);
   const editor = jsonEditor({ label: "Data: what the function finds in event.data", value: "{}", rows: 12, check: checkData });
@@ -96,15 +99,16 @@ function invokeForm(all, recent, slug) {
   control.addEventListener("change", begin);
   begin();
   const button = h("button", { type: "submit", class: "button primary" }, "Invoke");
-  const form = h("form", { class: "send-form" }, element, editor.element, h("div", null, button));
+  const form = h("form", { class: "send-form" }, element, editor.element, h("div", { class: "submit" }, button, h("kbd", null, "Ctrl Enter")));
   form.addEventListener("submit", (submit) => {
     submit.preventDefault();
     if (!editor.isValid()) return;
     during(button, async () => {
       const fn = all.functions.find((one) => one.slug === control.value);
       if (!fn) return;
-      const started = await post(path`/v2/apps/${appOf(all, fn.appId)?.id ?? fn.appId}/functions/${fn.id}/invoke`, `{"data":${editor.value()}}`);
-      toast(`${fn.name} was invoked.`, { link: { href: `/runs/${started.runId}`, text: "Open the run" } });
+      const run = await post(path`/v2/apps/${appOf(all, fn.appId)?.id ?? fn.appId}/functions/${fn.id}/invoke`, `{"data":${editor.value()}}`);
+      toast(`${fn.name} was invoked.`, { link: { href: `/runs/${run.runId}`, text: "Open the run" } });
+      await started.watch(path`/v2/runs/${run.runId}`);
     });
   });
   return form;

@@ -36,6 +36,9 @@ export function jsonEditor(options) {
     area.setAttribute("aria-invalid", String(text !== null));
     return text === null;
   };
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) area.form?.requestSubmit();
+  });
   // Wrong input is named when somebody leaves the field, not while they type; a fixed one is accepted at once.
   area.addEventListener("change", isValid);
   area.addEventListener("input", () => {

@@ -7,7 +7,7 @@ import { copyable } from "../parts/copy.js";
 import { errorView } from "../parts/error_view.js";
 import { jsonTree } from "../parts/json_tree.js";
 import { badge } from "../parts/status.js";
-import { FUNCTION, nameOf, opOf } from "./timeline.js";
+import { FUNCTION, lastError, nameOf, opOf } from "./timeline.js";
 
 /**
  * @typedef {import("./timeline.js").Trace} Trace
@@ -69,7 +69,7 @@ export function stepDetail(step, child) {
   const detail = step.detail ?? {};
   const failures = step.attempts.filter((attempt) => attempt.error !== undefined);
   return [
-    h("div", { class: "detail-head" }, h("h2", null, nameOf(step)), badge(step.status)),
+    h("div", { class: "detail-head" }, h("h2", null, nameOf(step)), badge(lastError(step) === undefined ? step.status : "RETRYING")),
     facts([
       ["Invoked run", child ? h("a", { href: `/runs/${child}` }, child) : null],
       ["Kind", h("code", null, detail.type ?? opOf(step))],
@@ -79,10 +79,10 @@ export function stepDetail(step, child) {
       ...waits(step, detail),
       ["Step id", step.op !== FUNCTION ? copyable(step.id, "step id") : null],
     ]),
-    "input" in detail ? section("Input", inputView(detail.input)) : null,
-    "output" in step ? section("Output", jsonTree(step.output, "output")) : null,
     "error" in step ? section("Error", errorView(step.error)) : null,
     failures.length && !("error" in step) ? section(failures.length > 1 ? "Failed attempts, the last first" : "Failed attempt", failures.reverse().map(failedAttempt)) : null,
+    "input" in detail ? section("Input", inputView(detail.input)) : null,
+    "output" in step ? section("Output", jsonTree(step.output, "output")) : null,
     metadataView(step.metadata),
   ];
 }
