@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stepserve_core._signature import hash_signing_key, strip_prefix
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.run_search import (
     Position,
@@ -167,6 +168,19 @@ async def test_every_route_asks_for_the_key_where_there_is_one(start: StartSyste
 
     assert [(401, "unauthorized")] * 5 == [(one.status_code, one.json()["errors"][0]["code"]) for one in refused]
     assert [{"key": "k"}] == let_in.json()["data"]
+
+
+async def test_who_shows_the_hash_of_the_signing_key_is_not_told_the_key(start: StartSystem) -> None:
+    main, fallback = "signkey-prod-0123456789abcdef", "signkey-prod-fedcba9876543210"
+    cloud = {"kind": "cloud", "signing_key": main, "signing_key_fallback": fallback, "event_keys": ["k"]}
+    hashes = [f"signkey-prod-{hash_signing_key(key)}" for key in (main, fallback)]
+    async with start(*FUNCTIONS, **cloud) as system:
+        told = []
+        for shown in (main, strip_prefix(main), hashes[0], strip_prefix(hashes[1]), fallback):
+            answer = await system.http.get("/v2/keys/signing", headers={"authorization": f"Bearer {shown}"})
+            told.append([one["key"] for one in answer.json()["data"]])
+
+    assert [[main, hashes[1]], [main, hashes[1]], hashes, hashes, [hashes[0], fallback]] == told
 
 
 async def test_a_run_is_shown_and_cancelled_once(start: StartSystem) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hmac
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stepserve_core._signature import hash_signing_key, strip_prefix
 from stepserve_core.executor.api.http import access_of, executor_of, require_bearer
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_object
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
@@ -68,10 +69,17 @@ async def event_keys(request: Request) -> Response:
 
 @endpoint
 async def signing_keys(request: Request) -> Response:
-    """`GET /v2/keys/signing`: the configured keys; the one to show must be known to ask."""
+    """`GET /v2/keys/signing`: the configured keys. Who shows the hash of a key is told hashes: they sign nothing."""
     require_bearer(request)
-    found: list[dict[str, Any]] = [{"key": key} for key in access_of(request).signing_keys]
-    return answer(request, found)
+    shown = request.headers.get("authorization", "").partition(" ")[2].strip()
+    return answer(request, [{"key": _as_known(key, shown)} for key in access_of(request).signing_keys])
+
+
+def _as_known(key: str, shown: str) -> str:
+    body = strip_prefix(key)
+    if hmac.compare_digest(strip_prefix(shown).encode(), body.encode()):
+        return key
+    return f"{key.removesuffix(body)}{hash_signing_key(key)}"
 
 
 @endpoint
