@@ -12,6 +12,7 @@ from stepserve_core.executor.answers import Reply, read_answer
 from stepserve_core.executor.calls import CallRequest, RunState, build_call
 from stepserve_core.executor.decisions import RunFacts, Work
 from stepserve_core.executor.failures import read_error_body
+from stepserve_core.executor.trace_context import write_traceparent
 
 SDK = {"x-inngest-sdk": "raw:v1"}
 NOW = 1_700_000_000.0
@@ -80,8 +81,8 @@ def test_errors_are_read_tolerantly(body: bytes, name: str, message: str) -> Non
     assert (name, message) == (failure.name, failure.message)
 
 
-WORK = Work("run:discover:aa", "discover", "01RUN", None, 1, 7, NOW)
-RUN = RunFacts("01RUN", "fn-uuid", request_version=2, force_plan=True, max_attempts=4)
+WORK = Work("run:discover:aa", "discover", "01ARZ3NDEKTSV4RRFFQ69G5FAV", None, 1, 7, NOW)
+RUN = RunFacts("01ARZ3NDEKTSV4RRFFQ69G5FAV", "fn-uuid", request_version=2, force_plan=True, max_attempts=4)
 URL = "http://app/api/inngest?fnId=a-f&stepId=step"
 EVENT = b'{"data":{"n":1},"id":"e","name":"x","ts":1,"user":{}}'
 
@@ -104,7 +105,7 @@ def test_a_call_has_the_body_and_the_headers_of_the_protocol() -> None:
             "max_attempts": 4,
             "qi_id": "cnVuOmRpc2NvdmVyOmFhOjpkZWZhdWx0",
             "request_id": "01REQ",
-            "run_id": "01RUN",
+            "run_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "stack": {"current": 2, "stack": ["bb", "aa"]},
             "step_id": "step",
             "use_api": False,
@@ -116,10 +117,20 @@ def test_a_call_has_the_body_and_the_headers_of_the_protocol() -> None:
         "use_api": False,
         "version": 2,
     } == json.loads(request.body)
-    assert ("01RUN", "7", "step", "2") == tuple(
+    assert ("01ARZ3NDEKTSV4RRFFQ69G5FAV", "7", "step", "2") == tuple(
         request.headers[name]
         for name in ("x-run-id", "x-inngest-generation-id", "x-inngest-step-id", "x-inngest-req-version")
     )
+
+
+def test_the_calls_of_a_run_are_one_trace_with_a_span_each() -> None:
+    first, again = call(RunState([EVENT], [], [])), call(RunState([EVENT], [], []))
+    other = write_traceparent("01ARZ3NDEKTSV4RRFFQ69G5FAV", "run:discover:aa", 8)
+    version, trace, span, flags = first.headers["traceparent"].split("-")
+
+    assert ("00", "01563e3ab5d3d6764c61efb99302bd5b", "01") == (version, trace, flags)
+    assert (16, first.headers) == (len(span), again.headers)
+    assert (trace, True) == (other.split("-")[1], span != other.split("-")[2])
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000])
@@ -147,7 +158,7 @@ def test_a_call_is_signed_over_exactly_its_bytes() -> None:
     ],
 )
 def test_the_target_replaces_the_step_in_the_url(url: str, expected: str) -> None:
-    targeted = Work("run:step:abc", "step", "01RUN", "abc", 0, 1, NOW)
+    targeted = Work("run:step:abc", "step", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "abc", 0, 1, NOW)
 
     assert expected == call(RunState([EVENT], [], []), targeted, url).url
 

@@ -418,3 +418,19 @@ async def test_an_invocation_that_starts_no_run_is_told_why(
         release.set()
 
     assert (422, code) == (answers[1].status_code, answers[1].json()["errors"][0]["code"])
+
+
+@pytest.mark.parametrize("path", ["/v1/traces/userland", "/dev/traces"])
+async def test_spans_of_apps_are_taken_and_answered_as_collectors_do(start: StartSystem, path: str) -> None:
+    async with start(Fn("f", fine, ON_X)) as system:
+        as_json = await system.http.post(path, json={"resourceSpans": []})
+        as_protobuf = await system.http.post(path, content=b"", headers={"content-type": "application/x-protobuf"})
+        too_large = await system.http.post(path, content=b"x" * (8 * 2**20 + 1))
+
+    assert (200, {}) == (as_json.status_code, as_json.json())
+    assert (200, b"", "application/x-protobuf") == (
+        as_protobuf.status_code,
+        as_protobuf.content,
+        as_protobuf.headers["content-type"],
+    )
+    assert 413 == too_large.status_code

@@ -12,6 +12,7 @@ from stepserve_core import _protocol
 from stepserve_core._signature import sign
 from stepserve_core.executor import limits
 from stepserve_core.executor.decisions import RunFacts, Work
+from stepserve_core.executor.trace_context import write_traceparent
 
 ACCOUNT_ID = "00000000-0000-4000-a000-000000000000"
 ENVIRONMENT_ID = "00000000-0000-4000-b000-000000000000"
@@ -52,6 +53,7 @@ def build_call(
         _protocol.REQ_VERSION: str(run.request_version),
         "x-inngest-generation-id": str(work.generation),
         "x-inngest-step-id": work.step or "step",
+        "traceparent": write_traceparent(run.id, work.id, work.generation),
     }
     if signing_key is not None:
         headers["x-inngest-signature"] = sign(body, signing_key, int(now))

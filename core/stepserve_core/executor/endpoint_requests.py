@@ -11,6 +11,7 @@ from stepserve_core import _protocol
 from stepserve_core._signature import sign
 from stepserve_core.executor.calls import CallRequest, RunState
 from stepserve_core.executor.decisions import RunFacts, Work
+from stepserve_core.executor.trace_context import write_traceparent
 
 EVENT = "inngest/http.request"
 
@@ -82,6 +83,7 @@ def build_reentry(
         _protocol.JOB_ID: work.id,
         _protocol.REQ_VERSION: str(max(run.request_version, 2)),
         _protocol.GENERATION_ID: str(work.generation),
+        "traceparent": write_traceparent(run.id, work.id, work.generation),
     }
     if run.force_plan:
         headers["x-inngest-force-step-plan"] = "true"

@@ -58,6 +58,11 @@ def is_ulid(text: str) -> bool:
     return len(text) == 26
 
 
+def bytes_of(ulid: str) -> bytes:
+    """Return the 16 bytes of a ULID."""
+    return ULID.from_str(ulid).bytes
+
+
 def moment_of(ulid: str) -> float:
     """Return the moment of a ULID, in Unix seconds."""
     return ULID.from_str(ulid).timestamp

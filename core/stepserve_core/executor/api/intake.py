@@ -33,6 +33,19 @@ async def take_telemetry(request: Request) -> Response:
     return Response(status_code=200)
 
 
+async def take_spans(request: Request) -> Response:
+    """`POST /v1/traces/userland` and `/dev/traces`: SDKs send spans of users' code, which are not kept.
+
+    Calls carry `traceparent`, so that spans meet in the collector that the app has, in one trace for each run.
+    """
+    require_key(request)
+    await read_body(request, limits.SPANS_BODY)
+    # No message at all, and an empty object, say in OTLP that everything was taken.
+    is_json = request.headers.get("content-type", "").startswith("application/json")
+    kind = "application/json" if is_json else "application/x-protobuf"
+    return Response(b"{}" if is_json else b"", media_type=kind)
+
+
 async def invoke(request: Request) -> Response:
     """`POST /invoke/{slug}`. Unlike upstream it asks for the key where there is one: it starts functions."""
     require_key(request)
