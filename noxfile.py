@@ -263,3 +263,15 @@ def model(session: nox.Session) -> None:
     examples = session.posargs[0] if session.posargs else "500"
     what = ("tests/model", "--show-capture=no", *PARALLEL[:2])
     session.run("pytest", *what, env={"STEPSERVE_MODEL_EXAMPLES": examples})
+
+
+@nox.session(python=PYTHONS[-1], default=False)
+def fuzz(session: nox.Session) -> None:
+    """Every parser under atheris, 60 seconds each; `-- 180` for longer, `-- 180 schedule events` for some of them."""
+    session.install("-e", ".[server]", "atheris>=3.0", "rfc8785>=0.1.4")
+    seconds, *names = session.posargs or ["60"]
+    command = ("python", "-m", "tests.fuzz.fuzz")
+    if not names:
+        names = str(session.run(*command, "--list", silent=True, env={"PYTHONPATH": "."})).split()
+    for name in names:
+        session.run(*command, name, seconds, env={"PYTHONPATH": "."})

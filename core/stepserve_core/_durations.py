@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 
 from stepserve_core.errors import FunctionConfigInvalidError
@@ -83,7 +84,7 @@ def parse(text: str) -> int:
             break
         total += float(part[1]) * _MILLISECONDS[part[2]]
         position = part.end()
-    if position == 0 or position != len(text):
+    if position == 0 or position != len(text) or math.isinf(total):
         raise ValueError(
             f"{text!r} is not a duration; write a number and a unit of w d h m s ms, such as '90s' or '1h30m'"
         )

@@ -52,7 +52,7 @@ def test_part_of_a_second_is_refused(duration: int | timedelta | str) -> None:
 
 
 @pytest.mark.parametrize(
-    "duration", ["", "5", "s", "1 s", "1x", "1s ", "-1s", "1h30", "1,5s", "P1D", True, 1.5, None, []]
+    "duration", ["", "9" * 400 + "s", "5", "s", "1 s", "1x", "1s ", "-1s", "1h30", "1,5s", "P1D", True, 1.5, None, []]
 )
 def test_what_is_no_duration_is_refused(duration: object) -> None:
     with pytest.raises(errors.FunctionConfigInvalidError, match="duration"):

@@ -93,6 +93,8 @@ LARGE = "x" * (limits.STEP_OUTPUT + 1)
         ({"fn_id": "f", "steps": [done("a")]}, 400, "invalid request body", []),
         ({"qi_id": "%", "steps": [done("a")]}, 400, "invalid request body", []),
         ({"generation_id": 99, "steps": [done("a")]}, 409, "stale dispatch", []),
+        ({"generation_id": 2**63, "steps": [done("a")]}, 400, "invalid request body", []),
+        ({"steps": [{**done("a"), "timing": {"a": 10**400, "b": 1}}]}, 200, None, ["a"]),
         ({"qi_id": base64.b64encode(b"gone::default").decode(), "steps": [done("a")]}, 409, "stale dispatch", []),
         ({"run_id": "01HZZZZZZZZZZZZZZZZZZZZZZZ", "steps": [done("a")]}, 400, "run not found in state store", []),
         ({"steps": [done(str(n)) for n in range(1001)]}, 400, "more than 1000 steps", []),

@@ -344,6 +344,15 @@ def test_a_defer_goes_before_what_it_accompanies(name: str) -> None:
     assert [expected, EndRun("Completed", b"1")] == decide(answer(206, [op("RunComplete", "cc", data=1), given]))
 
 
+@pytest.mark.parametrize("nanoseconds", [10**400, 2**63, -(2**63) - 1])
+def test_a_time_that_no_clock_shows_is_no_time_at_all(nanoseconds: int) -> None:
+    """The steps count all the same; once, such a number kept an item from ever being carried out."""
+    steps = [{"op": "StepRun", "id": name, "timing": {"a": nanoseconds, "b": 1}} for name in ("aa", "bb")]
+    decisions = decide(answer(206, steps))
+
+    assert [None, None] == [one.span for one in decisions if isinstance(one, FinishStep)]
+
+
 def test_the_metadata_of_a_step_is_noted_before_its_end() -> None:
     entries = [{"kind": "userland.a", "op": "merge", "values": {"n": 1}}]
     note, _ = decide(answer(206, [op("StepRun", data=1, metadata=entries)]))

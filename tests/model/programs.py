@@ -136,6 +136,7 @@ class Place:
     retries: int
     depth: int = 0
     in_branch: bool = False
+    in_own_group: bool = False
     in_guard: bool = False
     timed: bool = True
     tells_itself: bool = True
@@ -147,7 +148,9 @@ class Place:
 
 def kinds(place: Place, among: tuple[Kind, ...]) -> list[Kind]:
     """Return the kinds of groups that functions of a colour have, on this Python."""
-    able: list[Kind] = [kind for kind in among if place.is_async or kind in FOR_DEF]
+    # Branches of our own groups are looked through one after the other: what stands behind tasks waits for them.
+    has_tasks = place.is_async and not place.in_own_group
+    able: list[Kind] = [kind for kind in among if has_tasks or kind in FOR_DEF]
     return [kind for kind in able if kind != "task group" or sys.version_info >= (3, 11)]
 
 
@@ -214,7 +217,6 @@ def statements(place: Place) -> st.SearchStrategy[Any]:
 @st.composite
 def groups(draw: st.DrawFn, place: Place) -> Together:
     """Branches. Where the order counts each begins with a sleep of its own length, and none fails."""
-    inside = place.inside(in_branch=True, in_guard=True)
     among = ORDERED if place.timed and place.depth == 0 and draw(st.booleans()) else ANYHOW
     kind = draw(st.sampled_from(kinds(place, among)))
     if kind in ORDERED:
@@ -222,6 +224,7 @@ def groups(draw: st.DrawFn, place: Place) -> Together:
         works_at_once = st.builds(Work, names, st.integers(0, 5))
         tails = [draw(st.lists(works_at_once, max_size=2)) for _ in lengths]
         return Together(kind, tuple((Sleep("s", length), *tail) for length, tail in zip(lengths, tails, strict=True)))
+    inside = place.inside(in_branch=True, in_guard=True, in_own_group=place.in_own_group or kind in FOR_DEF)
     branches = draw(st.lists(bodies(inside, 2, 0), max_size=3))
     if kind == "task group" and any(isinstance(one, Guard) and one.clean_up for body in branches for one in walk(body)):
         kind = "gather"  # what a cancelled branch still does depends on how far it was

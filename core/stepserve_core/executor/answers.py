@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -111,9 +111,12 @@ class Op(msgspec.Struct, rename="camel"):
         return bytes(self.error) != fragments.NULL
 
 
+_Nanoseconds = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _Timing(msgspec.Struct):
-    a: int
-    b: int
+    a: _Nanoseconds
+    b: _Nanoseconds
 
 
 class Answer(msgspec.Struct, frozen=True):

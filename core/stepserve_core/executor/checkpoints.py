@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -42,7 +42,7 @@ class Checkpoint(msgspec.Struct):
 
     fn_id: uuid.UUID
     qi_id: str = ""
-    generation_id: int = 0
+    generation_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     steps: msgspec.Raw = msgspec.Raw(b"null")
 
 
