@@ -6,13 +6,15 @@ import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from typing_extensions import Unpack
 
 from stepserve_core import Inngest
-from stepserve_core.endpoint import Durable, EndpointOptions
 from stepserve_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from stepserve_core.endpoint import Durable, EndpointOptions
 
 Returned = TypeVar("Returned")
 

@@ -192,9 +192,7 @@ class Inngest(ServerCalls):
         throttle: Throttle | None = None,
         timeouts: Timeouts | None = None,
     ) -> FunctionDecorator[DataT]:
-        """Make a durable function of the decorated handler.
-
-        The handler takes one argument, `Context` if it is `async def` and `ContextSync` if it is `def`.
+        """Make a durable function of a handler, which takes `Context` if it is `async def`, else `ContextSync`.
 
         Args:
             fn_id: names the function to the server; changing it makes another function.
@@ -202,8 +200,7 @@ class Inngest(ServerCalls):
                 or a list).
             checkpointing: instead of what the client says: True, False, or settings.
             retries: how often a failed step is tried again, 0 to 20; the server's default is 4.
-            on_cancel: called, in the same colour, when a run was cancelled; the official SDK has nothing like it.
-            on_failure: called, in the same colour, when a run has failed for good.
+            on_cancel, on_failure: called, in the same colour, when a run was cancelled, or has failed for good.
             output_type: the type of the result; else that of the return annotation.
             idempotency: an expression; events for which it gives the same value start one run within 24 hours.
             batch_events, cancel, concurrency, debounce, priority, rate_limit, singleton, throttle, timeouts:

@@ -19,7 +19,7 @@ import typing_extensions
 from stepserve_core._annotations import union_of, warn_once
 from stepserve_core._converter import Converter, MisfitError
 from stepserve_core._pydantic import pydantic_converter
-from stepserve_core._rebuilt_record import RebuiltRecord, fields_of, rebuilt_record
+from stepserve_core._rebuilt_record import RebuiltRecord, fields_of, rebuilt_record, with_hidden_fields
 from stepserve_core._serialize import encode_output, to_json_hook
 from stepserve_core._shapes import name_of_type
 from stepserve_core._survey import Survey, has_fields, is_pydantic, is_union, stand_in_for
@@ -52,7 +52,7 @@ def _strict(typ: Any, survey: Survey) -> Converter:
         return converter
     if survey.unsupported is not None:
         raise TypeError(f"no way to build {name_of_type(survey.unsupported)} from JSON is known")
-    return _MsgspecConverter(typ, holds_pydantic=survey.pydantic)
+    return _MsgspecConverter(typ, holds_pydantic=survey.pydantic, hides=survey.hides)
 
 
 def _make(typ: Any) -> Converter | None:
@@ -73,19 +73,20 @@ _remembered = functools.lru_cache(maxsize=1024)(_make)
 
 
 class _MsgspecConverter:
-    def __init__(self, typ: object, *, holds_pydantic: bool = False) -> None:
+    def __init__(self, typ: object, *, holds_pydantic: bool = False, hides: bool = False) -> None:
         self.typ = typ
         self._holds_pydantic = holds_pydantic
+        self._hides = hides
         self._prepared = _prepare(typ)
         self._is_ambiguous = self._prepared is not typ and _holds_alternatives(self._prepared)
         msgspec.json.Decoder(self._prepared, dec_hook=_build)  # raises TypeError for what it cannot do
 
     def dump(self, value: object, where: str) -> object:
         """Return `value`: the encoder knows these types. Refuse what would come back as another alternative."""
-        dumped = value
+        dumped = with_hidden_fields(value) if self._hides else value
         if self._holds_pydantic:
             encode_output(value, where)  # raises where JSON cannot carry it
-            dumped = msgspec.Raw(msgspec.json.encode(value, enc_hook=_dump_model))
+            dumped = msgspec.Raw(msgspec.json.encode(dumped, enc_hook=_dump_model))
         if self._is_ambiguous:
             self._refuse_ambiguity(value, msgspec.json.decode(encode_output(dumped, where)), where)
         return dumped

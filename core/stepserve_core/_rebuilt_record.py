@@ -135,3 +135,17 @@ def fields_of(cls: Any) -> Iterator[DeclaredField]:
     else:
         for name in cls._fields:
             yield DeclaredField(name, name, name, name not in cls._field_defaults)
+
+
+def with_hidden_fields(value: Any) -> Any:
+    """Return `value` with instances of dataclasses, attrs classes and NamedTuples as dicts and lists.
+
+    msgspec writes attrs instances without the fields whose names begin with an underscore, though it reads them.
+    """
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [with_hidden_fields(item) for item in value]
+    if isinstance(value, dict):
+        return {key: with_hidden_fields(item) for key, item in value.items()}
+    if isinstance(value, type) or not (hasattr(value, "__attrs_attrs__") or dataclasses.is_dataclass(value)):
+        return value
+    return {field.key: with_hidden_fields(getattr(value, field.name)) for field in fields_of(type(value))}

@@ -80,7 +80,8 @@ class Survey:
     """What the types inside an annotation need.
 
     `converts`: JSON alone does not give the value back. `floats`: it does, but a whole float may come back as an int.
-    `pydantic`: some of it is built by pydantic. `unsupported`: a type that nobody here can build.
+    `pydantic`: some of it is built by pydantic. `unsupported`: a type that nobody here can build. `hides`: an attrs
+    class has fields that msgspec does not write.
 
     Raises:
         Exception: whatever evaluating the annotations of a field raises.
@@ -90,6 +91,7 @@ class Survey:
         self.converts = False
         self.floats = False
         self.pydantic = False
+        self.hides = False
         self.unsupported: object = None
         self._seen: set[int] = set()
         self._visit(typ)
@@ -135,6 +137,7 @@ class Survey:
             self._visit_fields(cls)
         elif is_record(cls):
             self.converts = True
+            self.hides |= any(attribute.name.startswith("_") for attribute in getattr(cls, "__attrs_attrs__", ()))
             self._visit_fields(cls)
         elif issubclass(cls, (*_SCALARS, *_GROUPS, str, int, float)):
             self.converts = True

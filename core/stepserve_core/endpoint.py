@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from typing_extensions import Never
 
 from stepserve_core import _protocol
 from stepserve_core._answer import Answer
@@ -44,6 +45,7 @@ from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, backgrou
 from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import verify
 from stepserve_core.errors import EndpointUnsupportedError, UnauthorizedError
+from stepserve_core.handler import refuse_unknown
 
 __all__ = [
     "LARGEST_BODY",
@@ -144,7 +146,9 @@ class Endpoint:
         respond: Respond = "redirect",
         name: str | None = None,
         checkpointing: Checkpointing | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown(unknown, EndpointOptions)
         client.settings.require_signing_key()
         self._client = client
         self._retries = retries

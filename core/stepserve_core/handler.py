@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, TypedDict
+
+from typing_extensions import Never, get_type_hints
 
 from stepserve_core import _failure, _protocol, _streaming
 from stepserve_core._admission import BODY_LIMIT, Admission, Work
@@ -62,6 +64,16 @@ class ServeOptions(MountOptions, total=False):
     serve_path: str | None
 
 
+def refuse_unknown(unknown: Mapping[str, object], known: type) -> None:
+    """Refuse options that are none, in words of those who called an adapter, and not its insides.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in unknown:
+        raise TypeError(f"there is no option {name!r}; the options are {', '.join(sorted(get_type_hints(known)))}")
+
+
 class Around(NamedTuple):
     """What a framework does around a call of a function and of its middleware: prepare connections, and put them back.
 
@@ -99,6 +111,7 @@ class Handler:
     Raises:
         SigningKeyMissingError: production mode without a signing key.
         FunctionConfigInvalidError: two functions have the same id.
+        TypeError: an option is unknown.
     """
 
     def __init__(
@@ -114,7 +127,9 @@ class Handler:
         serve_origin: str | None = None,
         serve_path: str | None = None,
         streaming: Streaming | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown(unknown, ServeOptions)
         if not in_process:
             client.settings.require_signing_key()
         self._client = client

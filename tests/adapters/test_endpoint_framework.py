@@ -16,9 +16,9 @@ import starlette.requests
 import tornado.web
 
 import stepserve
+import stepserve.flask
 from stepserve import Inngest, _endpoint
 from stepserve._endpoint import Framework
-from stepserve.flask import endpoint as flask_endpoint
 from stepserve_core.errors import ConfigurationError
 from tests.cli.command import environment
 
@@ -107,7 +107,7 @@ def test_a_framework_that_is_named_is_taken() -> None:
     client = Inngest(app_id="shop", is_production=False)
     made: Any = stepserve.endpoint(client, framework="flask", retries=1)(checkout)
 
-    assert made.__code__ is flask_endpoint(client)(checkout).__code__
+    assert made.__code__ is stepserve.flask.endpoint(client)(checkout).__code__
 
 
 @pytest.mark.parametrize("name", ["quart", "flask.views", ""])
@@ -115,3 +115,19 @@ def test_what_has_no_endpoints_is_refused(name: Any) -> None:
     framework: Framework = name
     with pytest.raises(ConfigurationError, match="django, fastapi, flask, starlette, tornado"):
         stepserve.endpoint(Inngest(app_id="shop", is_production=False), framework=framework)
+
+
+FOO: dict[str, Any] = {"foo": 1}
+
+
+@pytest.mark.parametrize(
+    ("serve", "options"),
+    [
+        (lambda client: stepserve.flask.serve(flask.Flask("shop"), client, [], **FOO), "enable_unauthed_sync"),
+        (lambda client: stepserve.flask.endpoint(client, **FOO)(print), "checkpointing, name, respond, retries"),
+        (lambda client: stepserve.endpoint(client, framework="flask", **FOO)(print), "checkpointing, name, respond"),
+    ],
+)
+def test_an_unknown_option_is_named_with_those_that_there_are(serve: Any, options: str) -> None:
+    with pytest.raises(TypeError, match=rf"^there is no option 'foo'; the options are {options}"):
+        serve(Inngest(app_id="shop", is_production=False))

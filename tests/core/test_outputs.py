@@ -114,6 +114,23 @@ class Address:
     since: datetime.date
 
 
+@attrs.define
+class Account:
+    """An attrs class with a field that msgspec does not write."""
+
+    name: str
+    _balance: int
+    _note: str = attrs.field(default="", alias="remark")
+
+
+@dataclasses.dataclass
+class Bank:
+    """Has such ones inside."""
+
+    accounts: dict[str, list[Account]]
+    _first: Account | None = None
+
+
 class Struct(msgspec.Struct):
     """A msgspec Struct."""
 
@@ -232,6 +249,8 @@ ORDER = Order(orderId=1, at=datetime.datetime(2030, 1, 2, tzinfo=UTC))
 DAY = datetime.date(2030, 1, 2)
 CHOICES: Any = list[ChoiceT]  # type: ignore[valid-type] # pyright: ignore[reportGeneralTypeIssues] # meant to be unbound
 
+ACCOUNT = Account("A", 7, "x")
+
 TYPED: list[tuple[Any, Any]] = [
     (Receipt, RECEIPT),
     (list[Receipt], [RECEIPT, RECEIPT]),
@@ -246,6 +265,10 @@ TYPED: list[tuple[Any, Any]] = [
     (Union[Order, Strict], ORDER),  # noqa: UP007,
     (Union[Order, None, int], 3),  # noqa: UP007,
     (tuple[Order, int], (ORDER, 1)),
+    (Account, ACCOUNT),
+    (Bank, Bank({"A": [ACCOUNT]}, ACCOUNT)),
+    (tuple[Account, Order], (ACCOUNT, ORDER)),
+    (Account | int, ACCOUNT),
     (Strict, Strict(day=DAY, raw=b"\xff")),
     (Paged[Order], Paged[Order](items=[ORDER])),
     (Checked, Checked(1, pydantic.HttpUrl("https://example.com/a"))),
