@@ -62,26 +62,25 @@ def build_call(
 
 def _build_body(work: Work, run: RunFacts, state: RunState, request_id: str) -> bytes:
     """Join the parts that are stored canonical; above the size limit the app fetches them (use_api)."""
-    size = sum(len(memo) for _, memo in state.memos)
-    use_api = size > _STATE_IN_BODY
-    body = _join_body(work, run, state, request_id, use_api, with_events=True)
+    steps = b",".join([b'"%s":%s' % (step.encode(), memo) for step, memo in state.memos])
+    use_api = len(steps) > _STATE_IN_BODY
+    body = _join_body(work, run, state, request_id, None if use_api else steps, with_events=True)
     if len(body) > limits.CALL_BODY:
-        body = _join_body(work, run, state, request_id, use_api=True, with_events=False)
+        body = _join_body(work, run, state, request_id, None, with_events=False)
     return body
 
 
 def _join_body(
-    work: Work, run: RunFacts, state: RunState, request_id: str, use_api: bool, *, with_events: bool
+    work: Work, run: RunFacts, state: RunState, request_id: str, steps: bytes | None, *, with_events: bool
 ) -> bytes:
-    flag = b"true" if use_api else b"false"
-    steps = b"" if use_api else b",".join(b'"%s":%s' % (step.encode(), memo) for step, memo in state.memos)
+    flag = b"true" if steps is None else b"false"
     events = b",".join(state.events) if with_events else b""
     return b'{"ctx":%s,"defers":%s,"event":%s,"events":[%s],"steps":{%s},"use_api":%s,"version":%d}' % (
         _join_context(work, run, state, request_id, flag),
         state.defers,
         state.events[0],
         events,
-        steps,
+        steps or b"",
         flag,
         run.request_version,
     )
@@ -89,7 +88,8 @@ def _join_body(
 
 def _join_context(work: Work, run: RunFacts, state: RunState, request_id: str, use_api: bytes) -> bytes:
     # Job ids are ASCII; user text never comes here, so plain formatting gives canonical JSON.
-    stack = ",".join(f'"{step}"' for step in state.stack)
+    stack = '","'.join(state.stack)
+    stack = f'"{stack}"' if stack else ""
     queue_item = base64.b64encode(f"{work.id}::default".encode()).decode()
     return (
         f'{{"attempt":{work.attempt},"disable_immediate_execution":{"true" if run.force_plan else "false"},"env":"",'

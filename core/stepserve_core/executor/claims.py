@@ -65,12 +65,13 @@ def claim(scope: Scope, limit: int, lease_until: float) -> Claims:
 
 
 def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:
-    working = scope.tables.working.get(item.run_id) or _read_run(scope.tables, item.run_id)
+    working = scope.tables.working.get(item.run_id) or read_run(scope.tables, item.run_id)
     function = scope.registry.get(item.function_id)
     if working is None or function is None:
         # The run ended, or its function is gone from the database: there is nobody to call.
         scope.tables.queue.remove(item.id)
         return None
+    scope.tables.working.keep(working)
     run = working.facts
     if _is_limited(function, run) and not admit(scope, function, item, run):
         return None
@@ -101,7 +102,7 @@ def _is_limited(function: Function, run: RunFacts) -> bool:
     )
 
 
-def _read_run(tables: Tables, run_id: str) -> WorkingRun | None:
+def read_run(tables: Tables, run_id: str) -> WorkingRun | None:
     """Read what the calls of a run need; None where it has ended."""
     found = tables.runs.facts_and_event(run_id)
     if found is None:
@@ -109,9 +110,7 @@ def _read_run(tables: Tables, run_id: str) -> WorkingRun | None:
     run, event = found
     memos = tables.steps.memos(run_id) if run.step_count else []
     stack = [step for step, _, _ in sorted(memos, key=lambda row: row[2])]
-    working = WorkingRun(run, event, [(step, memo) for step, memo, _ in memos], stack)
-    tables.working.keep(working)
-    return working
+    return WorkingRun(run, event, [(step, memo) for step, memo, _ in memos], stack)
 
 
 def edited_memo(run: RunFacts, finished: Collection[str]) -> list[tuple[str, bytes]]:

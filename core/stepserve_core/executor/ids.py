@@ -14,16 +14,17 @@ from collections.abc import Iterator
 from ulid import ULID
 
 _ENTROPY_BYTES = 10
-_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-"""From the digits of RFC 4648 to those of ULIDs."""
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_SHIFTS = range(70, -1, -10)
 _LATEST_MILLISECOND = 2**48 - 1
 
 
 def new_id(now: float) -> str:
     """Return a fresh ULID for the moment `now`. Those of one moment grow in the order in which they are made."""
-    # Every call and every event has one, and this takes a tenth of the library's time. 80 bits are just 16 digits.
-    entropy = base64.b32encode(next(_entropy).to_bytes(_ENTROPY_BYTES, "big")).translate(_CROCKFORD)
-    return f"{_digits_of(int(now * 1000))}{entropy.decode()}"
+    # Every call and every event has one, and this takes a tenth of the library's time. 80 bits are just 8 pairs.
+    entropy = next(_entropy)
+    return _digits_of(int(now * 1000)) + "".join([_PAIRS[entropy >> shift & 1023] for shift in _SHIFTS])
 
 
 def _count_entropy() -> Iterator[int]:

@@ -47,8 +47,8 @@ class WorkingRuns:
         return self._runs.get(run_id)
 
     def keep(self, run: WorkingRun) -> None:
-        """Keep a run that was read."""
-        if run.is_small():
+        """Keep a run that is called."""
+        if run.facts.id not in self._runs and run.is_small():
             if len(self._runs) >= _MOST:
                 del self._runs[next(iter(self._runs))]
             self._runs[run.facts.id] = run
