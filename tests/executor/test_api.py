@@ -200,6 +200,7 @@ async def test_the_trace_tells_which_calls_are_to_come(start: StartSystem) -> No
         ("/v0/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/actions", 410),
         ("/v0/runs/nonsense/batch", 400),
         ("/v1/events?received_after=yesterday", 400),
+        ("/v1/events?cursor=nonsense", 400),
     ],
 )
 async def test_unknown_and_malformed_ids_are_named_in_the_error(start: StartSystem, path: str, status: int) -> None:

@@ -151,10 +151,12 @@ async def test_the_answer_to_a_sync_gives_this_error(answer: Reply, error: str |
     assert error == error_of(answer)
 
 
-async def test_an_app_that_does_not_run_is_unreachable(tmp_path: Path) -> None:
+async def test_an_app_that_does_not_run_is_unreachable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = ServerConfig(port=0, sdk_urls=["http://127.0.0.1:9/api/inngest"], database=str(tmp_path / "x.db"))
     async with serving(config) as server:
         while not (apps := await server.executor.read(lambda tables: tables.apps.all())):
             await asyncio.sleep(0.01)
 
         assert ["unreachable"] == [app.error for app in apps]
+    # What went wrong stands in the log: it may be a certificate, or redirects without end.
+    assert "(unreachable): does the app run, and does it listen at this address? (http://127.0.0.1:9" in caplog.text

@@ -118,11 +118,13 @@ class AppSync:
         if self._signing_key is not None:
             now = int(self._executor.clock.now())
             headers["x-inngest-signature"] = sign(body, self._signing_key, now)
+        detail = ""
         try:
             error = error_of(await self._transport.send("PUT", url, headers, body, TIMEOUT))
         except TransportError as problem:
             error = "unsupported_protocol" if problem.code == "unsupported_protocol" else "unreachable"
-        await self._note(url, error)
+            detail = f" ({problem})"
+        await self._note(url, error, detail)
         return error
 
     async def _round(self) -> None:
@@ -153,11 +155,11 @@ class AppSync:
             if isinstance(outcome, BaseException):
                 _log.error("syncing %s failed inside the executor", url, exc_info=outcome)
 
-    async def _note(self, url: str, error: str | None) -> None:
+    async def _note(self, url: str, error: str | None, detail: str) -> None:
         now = self._executor.clock.now()
         before = await self._executor.store.write(lambda tables: _note(tables, url, error, now))
         if error is not None and before != error:
-            _log.warning("the app at %s could not be synced (%s): %s", url, error, remedy_of(error))
+            _log.warning("the app at %s could not be synced (%s): %s%s", url, error, remedy_of(error), detail)
         elif error is None and before is not None:
             _log.info("the app at %s is in sync again", url)
 

@@ -32,6 +32,8 @@ async def list_events(request: Request) -> Response:
     after = ids.first_id(_moment(query.get("received_after"), now - _WINDOW))
     before = ids.first_id(_moment(query.get("received_before"), now + 1))
     cursor = query.get("cursor") or before
+    if not ids.is_ulid(cursor):
+        raise HttpError(400, f"cursor must be the internal id of an event, not {cursor[:60]!r}")
     limit = min(max(_number(query.get("limit")), 1), _LARGEST_LIMIT)
     name = query.get("name") or None
     events = await executor_of(request).read(
