@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from pathlib import Path
@@ -55,6 +56,20 @@ async def test_each_call_that_ends_lets_one_go_on_while_calls_may_wait() -> None
     for forward in forwards:
         workers.close(forward)
     assert [True, True] == told
+
+
+async def test_a_call_that_is_given_back_while_it_is_sent_leaves_no_error_behind() -> None:
+    workers = Workers(VirtualClock(time.time()))
+    connection = connect(workers, most=1)
+    forward = workers.open("a", connection)
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    workers.remove(connection, is_clean=True)
+    workers.close(forward)
+    del forward
+    gc.collect()
+
+    assert [] == complaints
 
 
 class Line:

@@ -200,6 +200,8 @@ class Workers:
     def close(self, forward: Forward) -> None:
         """Forget a call that has ended."""
         self._forwards.pop(forward.request_id, None)
+        if forward.reply.done():
+            forward.reply.exception()  # it may have been given back while it was being sent: nobody else looks
         self._leave(forward, forward.connection)
 
     def _leave(self, forward: Forward, connection: Connection) -> None:
