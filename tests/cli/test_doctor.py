@@ -67,6 +67,12 @@ def test_an_app_that_is_well_has_no_findings_but_good_ones() -> None:
     ("seen", "text", "remedy"),
     [
         (Silence("connection refused"), "does not answer: connection refused", "In a container, 127.0.0.1"),
+        (Silence("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not answer", "write http://"),
+        (Silence("[SSL: CERTIFICATE_VERIFY_FAILED] expired"), "does not answer", "renew it"),
+        (Silence("[Errno -2] Name or service not known"), "does not answer", "check it, or look whether DNS works"),
+        (Silence("Server disconnected without sending a response."), "does not answer", "write https://"),
+        (Silence("timed out"), "does not answer", "A firewall may drop"),
+        (Answer(200, {}, {"function_count": 2}), "X-Inngest-* headers of its answer are missing", "Let the proxy"),
         (Answer(301, {"location": "/x/"}), "redirects to /x/", "Register the URL that it redirects to"),
         (Answer(404, {}), "serves nothing at this path (404)", "Check the path"),
         (Answer(403, {}), "something before the app refuses the request (403)", "without login or CSRF token"),
@@ -75,7 +81,7 @@ def test_an_app_that_is_well_has_no_findings_but_good_ones() -> None:
         (
             Answer(401, {"x-inngest-sdk-handled": "true"}),
             "its signing key is another one",
-            "the same INNGEST_SIGNING_KEY",
+            "If they have it: does a proxy remove the header X-Inngest-Signature",
         ),
         (Answer(403, SDK), "is in another mode than the server", "without INNGEST_DEV, with INNGEST_SIGNING_KEY"),
         (Answer(500, SDK), "answers 500", "Its own log says why."),
@@ -108,8 +114,18 @@ def test_an_app_that_does_not_introduce_itself(seen: Answer | Silence, text: str
             "X-Forwarded-Proto",
         ),
         (shop(), ServerLook(SERVER, HEALTHY, Answer(200, {}), (), {}), "is not registered", "stepserve apps sync"),
-        (shop(), server(error="unauthorized"), "the server could not sync it: unauthorized", "stepserve apps sync"),
-        (shop(), server(url="https://shop.test/api/inngest"), "registered under another URL", "INNGEST_SERVE_ORIGIN"),
+        (
+            shop(),
+            server(error="unauthorized"),
+            "the server could not sync it: unauthorized",
+            "Does the app have the same signing key as this server? Sync it: stepserve apps sync",
+        ),
+        (
+            shop(),
+            server(url="https://shop.test/api/inngest"),
+            "the server has an app of this id at another URL: https://shop.test/api/inngest",
+            "If that is another app, give one of them another app_id",
+        ),
         (shop(), server(frozenset({"shop-a"})), "functions that are not registered: shop-b", "stepserve apps sync"),
         (
             shop(),
@@ -140,6 +156,24 @@ def test_in_development_functions_are_counted(slugs: set[str], said: list[str]) 
     look = AppLook(URL, Answer(200, SDK, {"mode": "dev", "function_count": 2}))
 
     assert said == [text for text, _ in problems(look, server(frozenset(slugs)), None)]
+
+
+def test_an_app_in_production_mode_is_told_apart_from_a_server_for_development() -> None:
+    """Without a key nobody could say more; the kind of the server does."""
+    dev = ServerLook(SERVER, Answer(200, {"x-inngest-server-kind": "dev"}), Answer(200, {}), (), {})
+    ((said, advised),) = problems(AppLook(URL, Answer(401, {"x-inngest-sdk-handled": "true"})), dev, None)
+
+    assert "is in production mode, and the server is one for development" == said
+    assert "start the app with INNGEST_DEV=1" in advised
+
+
+def test_an_app_that_registers_elsewhere_is_told_where_to() -> None:
+    """In development mode it does not say which server it knows."""
+    look = AppLook(URL, Answer(200, SDK, {"mode": "dev", "function_count": 2}))
+    ((said, advised),) = problems(look, ServerLook(SERVER, HEALTHY, Answer(200, {}), (), {}), None)
+
+    assert "is not registered with the server" == said
+    assert f"its INNGEST_DEV must be {SERVER}" in advised
 
 
 def test_an_app_in_development_mode_should_not_be_reached_by_others() -> None:
@@ -177,6 +211,9 @@ def test_servers(look: ServerLook, has_key: bool, level: Level, text: str) -> No
         ({"INNGEST_DEV": "1", "INNGEST_SIGNING_KEY": KEY}, Level.WARNING, "do not check signatures"),
         ({}, Level.WARNING, "have no signing key: they refuse to serve"),
         ({"INNGEST_SIGNING_KEY": "secret words"}, Level.PROBLEM, "INNGEST_SIGNING_KEY is not a signing key"),
+        ({"INNGEST_EVENT_KEY": "signkey-prod-secret words"}, Level.PROBLEM, "INNGEST_EVENT_KEY holds a signing key"),
+        ({"INNGEST_DEV": "1", "INNGEST_SIGNIG_KEY": KEY}, Level.WARNING, "INNGEST_SIGNIG_KEY is no setting"),
+        ({"INNGEST_DEV": "1", "INNGEST_CONNECT_MAX_WORKER_CONCURRENCY": "1"}, Level.OK, "in development mode"),
         ({"INNGEST_DEV": "1", "INNGEST_BASE_URL": "nowhere"}, Level.PROBLEM, "INNGEST_BASE_URL: invalid URL 'nowhere'"),
     ],
 )

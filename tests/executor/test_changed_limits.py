@@ -74,6 +74,7 @@ async def statuses(system: System, ids: list[str]) -> Counter[str]:
     return Counter([(await system.runs(event_id))[0]["status"] for event_id in ids])
 
 
+@pytest.mark.not_under("duplicate_delivery", reason="counts the calls that are under way at once, as the app sees them")
 @pytest.mark.parametrize(
     ("before", "after", "most"),
     [

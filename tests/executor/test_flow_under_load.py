@@ -96,6 +96,7 @@ async def test_so_many_runs_come_of_many_events_at_once(
             assert sorted(ids) == sorted(started)
 
 
+@pytest.mark.not_under("duplicate_delivery", reason="counts the calls that are under way at once, as the app sees them")
 @pytest.mark.parametrize("mode", ["skip", "cancel"])
 async def test_a_singleton_has_one_run_at_a_time(start: StartSystem, mode: str) -> None:
     options = {"singleton": {"mode": mode, "key": USER}}

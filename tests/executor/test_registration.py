@@ -141,6 +141,7 @@ SDK = {"x-inngest-sdk": "raw:v1"}
         (Reply(403, SDK, b""), "forbidden"),
         (Reply(404, SDK, b""), "url_not_found"),
         (Reply(500, SDK, b""), "internal_server_error"),
+        (Reply(500, SDK, b'{"code":"registration_failed","message":"nobody"}'), "registration_failed"),
         (Reply(400, SDK, b'{"message":"no_functions"}'), "no_functions"),
         (Reply(400, SDK, b'{"code":"server_kind_mismatch","message":"wrong kind"}'), "wrong kind"),
         (Reply(400, SDK, b"nonsense"), "bad_request"),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stepserve_core.cli.connection import DEFAULT_URL, AsJson, SigningKey, Url, connect, print_json
+from stepserve_core.cli.doctor.remedies import advise
 from stepserve_core.cli.lists import APP_TITLES, app_row, show_list
 from stepserve_core.cli.problems import Problem
 
@@ -39,6 +40,6 @@ def sync(
     if as_json:
         print_json(app)
     if app["error"]:
-        raise Problem(f"the app at {app['url']} could not be synced: {app['error']}")
+        raise Problem(f"the app at {app['url']} could not be synced: {app['error']}. {advise(app['error'])}")
     if not as_json:
         typer.echo(f"{app['name']} is in sync: {app['functionCount']} functions at {app['url']}")

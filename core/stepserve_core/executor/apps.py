@@ -39,6 +39,7 @@ _CODES_OF_400 = (
     "missing_signing_key",
     "missing_branch_env_name",
 )
+_REGISTRATION_FAILED = "registration_failed"
 _ADVICE = {
     "not_sdk": "something answers there, but no SDK; is the path right? apps are usually served at /api/inngest",
     "invalid_signing_key": "does the app have the same signing key as this server?",
@@ -50,6 +51,8 @@ _ADVICE = {
     "forbidden": "is the app in the mode (development or production) of this server?",
     "url_not_found": "is the path right? apps are usually served at /api/inngest",
     "internal_server_error": "the app failed; its own log says why",
+    _REGISTRATION_FAILED: "the app did not reach the server that it registers with: is its INNGEST_DEV, or"
+    " INNGEST_BASE_URL, the URL of this server?",
     "unreachable": "does the app run, and does it listen at this address?",
     "unsupported_protocol": "the URL must begin with http:// or https://",
 }
@@ -57,6 +60,8 @@ _ADVICE = {
 
 def remedy_of(error: str) -> str:
     """Return what to look at where an app could not be synced."""
+    if error.startswith("Sync rejected"):  # what SDKs say to a server of the other kind
+        return _ADVICE["forbidden"]
     return _ADVICE.get(error, "see the log of the app")
 
 
@@ -170,6 +175,8 @@ def error_of(reply: Reply) -> str | None:
         return None if reply.headers.get(_protocol.SDK) else "not_sdk"
     if reply.status == 400:
         return _message_code(reply.body)
+    if reply.status == 500 and f'"code":"{_REGISTRATION_FAILED}"'.encode() in reply.body:
+        return _REGISTRATION_FAILED
     return _BY_STATUS.get(reply.status, f"http_{reply.status}")
 
 

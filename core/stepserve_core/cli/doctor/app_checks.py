@@ -10,6 +10,7 @@ from stepserve_core import _protocol
 from stepserve_core._signature import hash_signing_key
 from stepserve_core.cli.doctor.findings import Finding, Level, check_clock
 from stepserve_core.cli.doctor.looks import Answer, AppLook, ServerLook, Silence
+from stepserve_core.cli.doctor.remedies import advise, silence_remedy
 from stepserve_core.cli.doctor.server_checks import kind_of
 
 _COMPANIONS = ("-failure", "-cancel")
@@ -39,31 +40,39 @@ _Judgement = tuple[Level, str, str]
 def _refusal(seen: Answer | Silence, *, has_key: bool, kind: str | None) -> tuple[str, str] | None:
     """Return what is wrong with an app that does not introduce itself, and what to do; None where it does."""
     if isinstance(seen, Silence):
-        remedy = (
-            "Start it, and see at which address it listens. In a container, 127.0.0.1 is the container itself:"
-            " use its name or host.docker.internal."
-        )
-        return f"does not answer: {seen.reason}", remedy
+        return f"does not answer: {seen.reason}", silence_remedy(seen.reason)
     if 300 <= seen.status < 400:
         target = seen.headers.get("location", "elsewhere")
         return f"redirects to {target}", "Register the URL that it redirects to; signed requests are not redirected."
     # An app that refuses says no more of itself than that it was the app (protocol.md 4.1).
     if _protocol.SDK not in seen.headers and _protocol.SDK_HANDLED not in seen.headers:
-        return _foreign_refusal(seen.status)
+        return _STRIPPED if "function_count" in seen.fields else _foreign_refusal(seen.status)
     return None if seen.status == 200 else _own_refusal(seen.status, has_key=has_key, kind=kind)
 
 
 def _own_refusal(status: int, *, has_key: bool, kind: str | None) -> tuple[str, str]:
     """Return what it means that the app answers, but not with its introduction."""
     if status == 401 and has_key:
-        remedy = "Give both the same INNGEST_SIGNING_KEY (or the app the old one as INNGEST_SIGNING_KEY_FALLBACK)."
+        remedy = (
+            "Give both the same INNGEST_SIGNING_KEY (or the app the old one as INNGEST_SIGNING_KEY_FALLBACK). If they"
+            " have it: does a proxy remove the header X-Inngest-Signature, or is the clock of the app off by minutes?"
+        )
         return "refuses the signature: its signing key is another one", remedy
+    if status == 401 and kind == "dev":
+        remedy = "To develop, start the app with INNGEST_DEV=1. In production, use `stepserve start`, with its keys."
+        return "is in production mode, and the server is one for development", remedy
     if status == 401:
         return "is in production mode and wants signed requests", "Pass its signing key: INNGEST_SIGNING_KEY."
     if status == 403:
         with_key = "Start the app without INNGEST_DEV, with INNGEST_SIGNING_KEY."
         return "is in another mode than the server", "Start the app with INNGEST_DEV=1." if kind == "dev" else with_key
     return f"answers {status}", "Its own log says why."
+
+
+_STRIPPED = (
+    "introduces itself, but the X-Inngest-* headers of its answer are missing",
+    "Let the proxy before it pass all headers that begin with X-Inngest-, in both directions.",
+)
 
 
 def _foreign_refusal(status: int) -> tuple[str, str]:
@@ -127,6 +136,12 @@ _URL_REMEDY = (
 )
 
 
+_OTHER_URL_REMEDY = (
+    "If the app has moved, sync it. If that is another app, give one of them another app_id: they replace each other."
+    " If both URLs lead to this one, the first is what the server calls; set INNGEST_SERVE_ORIGIN to change it."
+)
+
+
 def _check_registered(look: AppLook, server: ServerLook) -> Iterator[_Judgement]:
     """Compare what the app serves with what the server has."""
     if server.apps is None:
@@ -138,14 +153,16 @@ def _check_registered(look: AppLook, server: ServerLook) -> Iterator[_Judgement]
     ]
     sync = f"Sync it: stepserve apps sync {look.url}"
     if not known:
+        if look.inspection.fields.get("mode") == "dev":
+            sync += f" (its INNGEST_DEV must be {server.url}: there it registers)"
         yield Level.PROBLEM, "is not registered with the server", sync
         return
     app = known[0]
     if app.get("error"):
-        yield Level.PROBLEM, f"the server could not sync it: {app['error']}", sync
+        yield Level.PROBLEM, f"the server could not sync it: {app['error']}", f"{advise(app['error'])} {sync}"
         return
     if _comparable(app["url"]) != _comparable(look.url):
-        yield Level.WARNING, f"is registered under another URL: {app['url']}", _URL_REMEDY
+        yield Level.WARNING, f"the server has an app of this id at another URL: {app['url']}", _OTHER_URL_REMEDY
     registered = (server.slugs or {}).get(app["id"])
     if registered is None:
         return

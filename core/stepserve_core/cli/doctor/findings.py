@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stepserve_core import _settings
 from stepserve_core.errors import ConfigurationError, SigningKeyInvalidError
+
+SETTINGS = (
+    "INNGEST_API_BASE_URL",
+    "INNGEST_BASE_URL",
+    "INNGEST_DEV",
+    "INNGEST_ENABLE_UNAUTHED_SYNC",
+    "INNGEST_ENV",
+    "INNGEST_EVENT_API_BASE_URL",
+    "INNGEST_EVENT_KEY",
+    "INNGEST_SERVE_ORIGIN",
+    "INNGEST_SERVE_PATH",
+    "INNGEST_SIGNING_KEY",
+    "INNGEST_SIGNING_KEY_FALLBACK",
+    "INNGEST_STREAMING",
+)
+"""Variables that apps read; others are not warned of unless they look like one of these."""
 
 
 class Level(enum.Enum):
@@ -31,6 +48,7 @@ class Finding:
 def check_environment(variables: Mapping[str, str]) -> Iterator[Finding]:
     """Judge the variables that apps and commands which are started here get their settings from (protocol.md 1.2)."""
     about = "environment"
+    yield from _check_names(variables)
     try:
         settings = _settings.resolve(
             api_base_url=None,
@@ -70,6 +88,21 @@ def check_environment(variables: Mapping[str, str]) -> Iterator[Finding]:
             "there is no event key: apps started here cannot send events",
             "Set INNGEST_EVENT_KEY to a key that the server knows.",
         )
+
+
+def _check_names(variables: Mapping[str, str]) -> Iterator[Finding]:
+    """Look for keys in the place of others, and for names that are almost right."""
+    if variables.get("INNGEST_EVENT_KEY", "").startswith("signkey-"):
+        yield Finding(
+            Level.PROBLEM,
+            "environment",
+            "INNGEST_EVENT_KEY holds a signing key, which is sent in the path of URLs",
+            "Put it into INNGEST_SIGNING_KEY, and a key for events here; then make a new signing key.",
+        )
+    for name in sorted(variables):
+        close = [] if name in SETTINGS else difflib.get_close_matches(name, SETTINGS, 1, 0.85)
+        if close and name.startswith("INNGEST_"):
+            yield Finding(Level.WARNING, "environment", f"{name} is no setting", f"Is {close[0]} meant?")
 
 
 def _check_url(name: str, text: str) -> Iterator[Finding]:
