@@ -14,7 +14,7 @@ from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import hash_event_key, hash_signing_key
 from stepserve_core._version import VERSION
-from stepserve_core.errors import FunctionConfigInvalidError, RegistrationFailedError
+from stepserve_core.errors import FunctionConfigInvalidError, RegistrationFailedError, URLInvalidError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -32,8 +32,15 @@ def serve_url(request_url: str, *, serve_origin: str | None, path: str | None) -
         request_url: the URL of the request as the framework sees it.
         serve_origin: replaces scheme and host; https is assumed where it names no scheme.
         path: replaces the path.
+
+    Raises:
+        URLInvalidError: the Host header, which anybody may send, makes no URL.
     """
-    url = urlsplit(request_url)
+    try:
+        url = urlsplit(request_url)
+        request_url.encode()
+    except ValueError as error:
+        raise URLInvalidError(message=f"the URL of the request cannot be used: {error}") from None
     scheme, host = url.scheme, url.netloc
     if serve_origin and "://" in serve_origin:
         origin = urlsplit(serve_origin)

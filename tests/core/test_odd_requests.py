@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,13 +17,34 @@ from stepserve_core._protocol import Request
 from stepserve_core._signature import verify
 from stepserve_core.errors import UnauthorizedError
 from stepserve_core.handler import Handler
-from tests.core.calls import EVENT, KEY, call_body, cloud_client, define, hashed, make_handler, post, serve, sign
+from tests.core.calls import (
+    EVENT,
+    KEY,
+    OTHER_KEY,
+    call_body,
+    cloud_client,
+    define,
+    hashed,
+    make_handler,
+    post,
+    serve,
+    sign,
+)
 from tests.core.colours import COLOURS
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 header_text = st.text(max_size=80) | st.binary(max_size=80).map(lambda raw: raw.decode("latin-1"))
-signatures = st.none() | header_text | st.builds("t={}&s={}".format, header_text, header_text)
+forged = st.builds(
+    lambda body, key, age: sign(body, key, at=int(time.time()) - age),
+    st.binary(max_size=8),
+    st.sampled_from([OTHER_KEY, "", "signkey-test-", KEY.upper()]),
+    st.sampled_from([0, 299, -59, 10**9]),
+)
+"""Signatures that look right, and were made without the key."""
+signatures = st.none() | header_text | st.builds("t={}&s={}".format, header_text, header_text) | forged
+spoken = header_text | st.sampled_from(["dev", "cloud", "in_band", "out_of_band", "application/json"])
+urls = st.sampled_from(["http://app.test/api/inngest", "http://[/api/inngest", "http://a:b/", "//", "http://\udcff/"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -82,21 +104,33 @@ def test_any_header_is_a_signature_or_refused(header: str | None) -> None:
 @QUICK
 @given(
     st.sampled_from(["GET", "POST", "PUT", "HEAD"]),
-    st.dictionaries(st.sampled_from(["x-inngest-server-kind", "x-inngest-sync-kind", "content-type"]), header_text),
+    st.dictionaries(st.sampled_from(["x-inngest-server-kind", "x-inngest-sync-kind", "content-type"]), spoken),
     signatures,
     st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()),
-    st.text(max_size=30),
+    urls,
+    st.text(max_size=30) | st.sampled_from(["fnId=app-f&stepId=step", "probe=trust", "fnId=app-f&fnId=x"]),
 )
 def test_whoever_has_no_key_is_refused(
-    handler: Handler, method: str, headers: dict[str, str], signature: str | None, body: bytes, query: str
+    handler: Handler, method: str, headers: dict[str, str], signature: str | None, body: bytes, url: str, query: str
 ) -> None:
     """Whatever is asked, with whatever headers and body; nothing is executed."""
     executed.clear()
     if signature is not None:
         headers = {**headers, "x-inngest-signature": signature}
-    reply = serve(handler, Request(method, f"http://app.test/api/inngest?{query}", headers, body))
+    reply = serve(handler, Request(method, f"{url}?{query}", headers, body))
 
     assert (401, {"message": "Unauthorized"}, []) == (reply.status, reply.json, executed)
+
+
+@pytest.mark.parametrize("url", ["http://[/api/inngest", "http://a.]b/api/inngest", "http://\udcff/api/inngest"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_host_header_that_is_no_host_is_refused(records: list[logging.LogRecord], colour: Any, url: str) -> None:
+    """Before anybody is asked to register it; whoever has no key may ask for a sync where that is not switched off."""
+    client = cloud_client()
+    reply = serve(make_handler(client, define(client, colour, uses_steps)), Request("PUT", url, {}, b""))
+
+    assert (400, "url_invalid", "URLInvalidError") == (reply.status, reply.json["code"], reply.json["name"])
+    del records
 
 
 @st.composite

@@ -204,6 +204,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
     "a wrong type": ({"triggers": [{"event": 1}]}, "triggers: Expected `str | null`, got `int`"),
     "two steps": ({"steps": {"a": config()["steps"]["step"], "b": config()["steps"]["step"]}}, "exactly one step"),
     "another scheme": ({"steps": {"a": {"runtime": {"url": "ftp://x"}}}}, "must begin with http"),
+    "no address in brackets": ({"steps": {"a": {"runtime": {"url": "http://a.]b/"}}}}, "must begin with http"),
     "neither event nor cron": ({"triggers": [{}]}, "needs either event or cron"),
     "both event and cron": ({"triggers": [{"event": "x", "cron": "* * * * *"}]}, "needs either event or cron"),
     "eleven triggers": ({"triggers": [{"event": f"x{n}"} for n in range(11)]}, "at most 10 triggers"),

@@ -86,7 +86,10 @@ SEEDS: dict[str, list[bytes]] = {
         b';multipart/form-data; boundary=x\n--x\r\nContent-Disposition: form-data; name="name"\r\n\r\na\r\n--x--\r\n',
     ],
     "registration": [
-        json.dumps({"appName": "shop", "url": "http://a.test/api", "sdk": "py:v1", "functions": [_FUNCTION]}).encode()
+        json.dumps({"appName": "shop", "url": "http://a.test/api", "sdk": "py:v1", "functions": [_FUNCTION]}).encode(),
+        json.dumps({"appName": "shop", "url": "http://a.]b/", "functions": [_FUNCTION]})
+        .replace("a.test", "a.]b")
+        .encode(),
     ],
     "answer": [json.dumps(_OPS).encode(), *(json.dumps(op).encode() for op in _OPS), b'{"name":"E","message":"m"}'],
 }

@@ -12,6 +12,9 @@ from stepserve_core.executor.store.tables import Tables
 from stepserve_core.history import EXECUTED_OPS
 from tests.model.simulation import OPS, Model, Run, Step, is_executed
 
+_OF_FUNCTIONS = ("LookupError", "NonRetriableError", "RetryAfterError")
+"""What attempts of functions fail with, and not of steps."""
+
 
 class StepHistory(NamedTuple):
     """A step. Attempts are those of steps that are executed; of what was sent, only the number is known."""
@@ -37,6 +40,28 @@ class RunHistory(NamedTuple):
 def expected(model: Model) -> dict[str, RunHistory]:
     """Return the history of each run by its key."""
     return {key: _of_model(run) for key, run in model.runs.items()}
+
+
+def settled(history: dict[str, RunHistory], other: dict[str, RunHistory]) -> dict[str, RunHistory]:
+    """Return a history without what a race decides: the steps under way when an attempt of the function ended its run.
+
+    Whether such a step ended before that, at the same moment, is not determined.
+    """
+    return {
+        key: run._replace(steps=_without_races(run, other[key])) if run.error in _OF_FUNCTIONS and key in other else run
+        for key, run in history.items()
+    }
+
+
+def _without_races(run: RunHistory, other: RunHistory) -> dict[str, StepHistory]:
+    ended = [(run.ended_at, "Cancelled"), (other.ended_at, "Cancelled")]
+    races = {
+        hashed
+        for steps in (run.steps, other.steps)
+        for hashed, step in steps.items()
+        if step.op == "StepRun" and (step.ended_at, step.status) in ended
+    }
+    return {hashed: step for hashed, step in run.steps.items() if hashed not in races}
 
 
 def _of_model(run: Run) -> RunHistory:

@@ -120,7 +120,8 @@ class App(RuleBasedStateMachine):
     def agree(self) -> None:
         """Model and server have the same histories."""
         if hasattr(self, "place"):
-            assert histories.expected(self.model) == self.place.look(histories.recorded)
+            expected, recorded = histories.expected(self.model), self.place.look(histories.recorded)
+            assert histories.settled(expected, recorded) == histories.settled(recorded, expected)
 
     def teardown(self) -> None:
         """End everything."""

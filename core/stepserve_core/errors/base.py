@@ -43,9 +43,10 @@ class CodedError(Error):
 
 
 class URLInvalidError(CodedError):
-    """A URL that cannot be used. Nothing raises it today; the official SDK reserves it too."""
+    """A URL that cannot be used: of a request whose Host header is no host. The official SDK reserves it only."""
 
     code = ErrorCode.URL_INVALID
+    status = 400
 
     def __init__(self, code: str = ErrorCode.URL_INVALID, message: str = "", *, is_retriable: bool = True) -> None:
         super().__init__(code, message, is_retriable=is_retriable)

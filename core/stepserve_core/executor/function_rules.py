@@ -30,12 +30,19 @@ def _basics(config: FunctionConfig) -> Iterator[str]:
     if len(config.steps) != 1:
         yield f"steps must hold exactly one step, not {len(config.steps)}"
     for step in config.steps.values():
-        if urlsplit(step.runtime.url).scheme not in ("http", "https", "ws", "wss"):
+        if _scheme(step.runtime.url) not in ("http", "https", "ws", "wss"):
             yield f"runtime.url must begin with http, https, ws or wss, not {step.runtime.url!r}"
         if step.retries is not None and (step.retries.attempts or 0) < 0:
             yield "retries.attempts must not be negative"
     if config.singleton is not None and config.singleton.mode not in ("skip", "cancel"):
         yield f"singleton.mode must be skip or cancel, not {config.singleton.mode!r}"
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # brackets around what is no address
+        return ""
 
 
 def _triggers(config: FunctionConfig) -> Iterator[str]:
