@@ -165,6 +165,11 @@ async def test_apps_are_found_by_how_they_are_reached(start: StartSystem) -> Non
     assert {"SERVE": [app], "CONNECT": [], None: [app]} == found
 
 
+AI_RUNS = """{ runs(filter: {from: "2000-01-01T00:00:00Z"}, orderBy: [{field: QUEUED_AT, direction: DESC}]) {
+  edges { node { hasAI function { slug } } }
+} }"""
+
+
 def deferring(call: Call) -> Any:
     """Answer a step that defers another function, then end."""
     if call.memos:
@@ -197,6 +202,21 @@ async def test_runs_show_what_they_deferred_and_are_found_by_it(start: StartSyst
     assert [(SCHEDULE, True)] == [(one["eventName"], one["isDeferred"]) for one in found[True]]
     assert [{"userlandDeferID": "later"}] == found[True][0]["siblingDefers"]
     assert (1, 1, 2) == (len(found[True]), len(found[False]), len(found[None]))
+
+
+async def test_runs_that_ask_models_are_marked(start: StartSystem) -> None:
+    request = {"url": "http://127.0.0.1:9/", "body": {}, "format": "openai-chat"}
+
+    def asking(_: Call) -> Steps:
+        yield Step("AIGateway", "ask", name="ask", opts=request)
+
+    async with start(Fn("ask", asking, triggers=[{"event": "test/child"}]), *FUNCTIONS) as system:
+        await system.send("test/child")
+        await system.idle()
+        runs = (await ask(system, AI_RUNS))["runs"]
+
+    marked = {edge["node"]["function"]["slug"]: edge["node"]["hasAI"] for edge in runs["edges"]}
+    assert {"app-ask": True, "app-child": False} == marked
 
 
 async def test_lists_of_events_are_counted_whatever_the_page(start: StartSystem) -> None:

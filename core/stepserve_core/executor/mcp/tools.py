@@ -16,8 +16,8 @@ from stepserve_core.executor.mcp.operations import EVENT_RUNS, GET_RUN, INVOKE, 
 _TEXT = {"type": "string"}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 600, "default": 30}
 _ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "SKIPPED"})
-_LOOK = 0.1
-"""Seconds between two looks at a run that is waited for."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+"""Seconds between two looks at a run that is waited for: more and more."""
 
 LONGEST_WAIT, DEFAULT_WAIT = 600.0, 30.0
 """Seconds."""
@@ -126,12 +126,13 @@ def _seconds(arguments: Mapping[str, Any]) -> float:
 async def _wait_for(request: Request, run_ids: list[str], seconds: float) -> list[Any]:
     """Return the runs as they are when all have ended, or the time is over."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    end, pause = loop.time() + seconds, _FIRST_PAUSE
     while True:
-        runs = [await _get_status(request, {"runId": run_id}) for run_id in run_ids]
+        runs = [await _ask(GET_RUN, request, {"id": run_id}) for run_id in run_ids]
         if loop.time() >= end or all(run["status"] in _ENDED for run in runs):
-            return runs
-        await asyncio.sleep(_LOOK)
+            return [await _get_status(request, {"runId": run_id}) for run_id in run_ids]
+        await asyncio.sleep(min(pause, max(end - loop.time(), 0)))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 async def _list_docs(_request: Request, _arguments: Mapping[str, Any]) -> Any:

@@ -104,6 +104,19 @@ class Steps:
         )
         return self._count(run_id, step_hash, memo, saved.rowcount > 0)
 
+    def count_open(self, run_id: str) -> int:
+        """Return how many steps of a run have not finished."""
+        row = self._execute("SELECT count(*) FROM steps WHERE run_id = ? AND memo IS NULL", (run_id,)).fetchone()
+        open_steps: int = row[0]
+        return open_steps
+
+    def has_op(self, run_id: str, op: str) -> bool:
+        """Say whether a run has a step of a kind."""
+        return (
+            self._execute("SELECT 1 FROM steps WHERE run_id = ? AND op = ? LIMIT 1", (run_id, op)).fetchone()
+            is not None
+        )
+
     def _count(self, run_id: str, step_hash: str, memo: bytes, saved: bool) -> bool:
         if saved:
             self._execute(

@@ -127,14 +127,12 @@ class Views(AppViews):
         }
 
     async def _pending_steps(self, run: RunRow) -> int:
-        steps = await self._executor.read(lambda tables: tables.steps.rows(run.id))
-        self.costs.spend(len(steps))
-        return 0 if run.ended_at is not None else sum(step.memo is None for step in steps)
+        return (
+            0 if run.ended_at is not None else await self._executor.read(lambda tables: tables.steps.count_open(run.id))
+        )
 
     async def _has_ai(self, run: RunRow) -> bool:
-        steps = await self._executor.read(lambda tables: tables.steps.rows(run.id))
-        self.costs.spend(len(steps))
-        return any(step.op == "AIGateway" for step in steps)
+        return await self._executor.read(lambda tables: tables.steps.has_op(run.id, "AIGateway"))
 
     async def _sibling_defers(self, run: RunRow) -> list[View]:
         """Return the defers of the run that deferred this one."""
