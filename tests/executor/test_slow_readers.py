@@ -31,12 +31,12 @@ async def server() -> AsyncGenerator[RunningServer, None]:
         yield running
 
 
-def ask(server: RunningServer, room: int = 4096) -> socket.socket:
-    """Ask for the list without reading it; the system takes in only so much."""
+def ask(server: RunningServer, room: int = 4096, path: bytes = b"/v1/events", more: bytes = b"") -> socket.socket:
+    """Ask for the list, or something else, without reading it; the system takes in only `room` bytes or so."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     client.connect(("127.0.0.1", server.port))
-    client.sendall(b"GET /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    client.sendall(b"GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\n%s\r\n" % (path, more))
     return client
 
 
@@ -101,6 +101,24 @@ async def test_who_reads_slowly_gets_all(server: RunningServer, monkeypatch: pyt
     monkeypatch.setattr(slow_readers, "READ_AT_LEAST", 16 * 1024)
     with ask(server, room=64 * 1024) as client:
         assert await read_all(client, pause=0.02) > EVENTS * SIZE
+
+
+async def test_a_subscriber_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_readers, "READ_TIMEOUT", 0.2)
+    async with serving(ServerConfig(port=0)) as server, httpx.AsyncClient(base_url=server.url) as http:
+        topics = [{"channel": "c", "name": "t", "kind": "run"}]
+        token = (await http.post("/v1/realtime/token", json=topics)).json()["jwt"]
+        upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        key = b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        path = b"/v1/realtime/connect?token=" + token.encode()
+        with ask(server, path=path, more=upgrade + key) as client:
+            assert not await is_empty(client)
+            cut = asyncio.ensure_future(cut_off(client))
+            while not cut.done():
+                await http.post("/v1/realtime/publish?channel=c&topic=t", json="x" * 500_000)
+
+            assert await cut
+        assert [] == list(server.executor.realtime.subscribers)
 
 
 async def read_all(client: socket.socket, pause: float = 0.0) -> int:
