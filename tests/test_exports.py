@@ -79,3 +79,13 @@ def test_the_package_loads_nothing_that_it_does_not_need() -> None:
     assert "stepserve_core._client" in loaded
     assert loaded & (FRAMEWORKS | HEAVY) == set()
     assert [name for name in loaded if name.startswith(("stepserve_core.executor", "stepserve_core.cli"))] == []
+
+
+RARE = {"_conversion", "_experiment", "_kept_connections", "_realtime", "endpoint", "experiment", "realtime"}
+"""Modules of the core that few programs need."""
+
+
+def test_the_package_loads_nothing_that_few_programs_need() -> None:
+    loaded = loaded_by("stepserve")
+
+    assert set() == loaded & {f"stepserve_core.{name}" for name in RARE}

@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from stepserve_core import Inngest
 from stepserve_core.errors import ConfigurationError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # programs without such routes do not pay for importing what serves them
     from stepserve_core.endpoint import Durable, EndpointOptions
 
 Returned = TypeVar("Returned")

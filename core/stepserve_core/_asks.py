@@ -16,7 +16,6 @@ from stepserve_core._found import Ask
 from stepserve_core._in_process import now
 from stepserve_core._opcodes import Opcode
 from stepserve_core._outputs import converter_of, converter_of_function, reader
-from stepserve_core._realtime import Topic, ask_publish
 from stepserve_core._serialize import encode_input
 from stepserve_core._signals import ask_send
 from stepserve_core._triggering import event_name
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from stepserve_core._client import Inngest
     from stepserve_core._event_type import EventType
     from stepserve_core._function import Function
+    from stepserve_core._realtime import Topic
     from stepserve_core._send import EventSender
     from stepserve_core.ai import AIAdapter
 
@@ -158,6 +158,8 @@ class Asks:
 
     def publish(self, topic: Topic[Any], data: object) -> Ask:
         """Ask to publish a realtime message from the app."""
+        from stepserve_core._realtime import ask_publish  # noqa: PLC0415 - few programs publish
+
         return ask_publish(self._client, self._sender.runtime, topic, data)
 
     def send_signal(self, signal: str, data: object) -> Ask:

@@ -37,3 +37,17 @@ class Converter(Protocol):
             MisfitError: `memo` does not fit the type.
         """
         ...
+
+
+def converter_for(typ: object) -> Converter | None:
+    """Return the converter of a type; None if its values are what JSON gives back anyway. See `_conversion`."""
+    from stepserve_core import _conversion  # noqa: PLC0415 - programs without types pay nothing for making converters
+
+    return _conversion.converter_for(typ)
+
+
+def strict_converter_for(typ: object) -> Converter:
+    """Return the converter of a type that must have one. See `_conversion`."""
+    from stepserve_core import _conversion  # noqa: PLC0415
+
+    return _conversion.strict_converter_for(typ)

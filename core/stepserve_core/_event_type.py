@@ -12,8 +12,7 @@ from typing_extensions import TypeVar
 
 from stepserve_core import _config
 from stepserve_core._config import TriggerEvent
-from stepserve_core._conversion import strict_converter_for
-from stepserve_core._converter import MisfitError
+from stepserve_core._converter import MisfitError, strict_converter_for
 from stepserve_core._event import Event, event_from
 from stepserve_core._serialize import as_given, encode_output
 from stepserve_core._shapes import name_of_type, shape_of_type, shape_of_value

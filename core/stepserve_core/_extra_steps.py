@@ -14,12 +14,12 @@ from stepserve_core._durations import Duration
 from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
 from stepserve_core._metadata import attach, score, user_metadata
-from stepserve_core._realtime import Realtime, RealtimeSync
 from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
 if TYPE_CHECKING:
     from stepserve_core._engine import Run
     from stepserve_core._function import Function
+    from stepserve_core._realtime import Realtime, RealtimeSync
 
 
 class _Calls:
@@ -67,6 +67,8 @@ class ExtraStepsSync(_Calls):
     @property
     def realtime(self) -> RealtimeSync:
         """Steps that publish messages."""
+        from stepserve_core._realtime import RealtimeSync  # noqa: PLC0415 - few programs publish
+
         return RealtimeSync(self._reach, self._asks)
 
     def fetch(
@@ -112,6 +114,8 @@ class ExtraSteps(_Calls):
     @property
     def realtime(self) -> Realtime:
         """Steps that publish messages."""
+        from stepserve_core._realtime import Realtime  # noqa: PLC0415
+
         return Realtime(self._reach, self._asks)
 
     def fetch(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from stepserve_core._engine import Run
-from stepserve_core._experiment import Experiment
 from stepserve_core._gather import parallel
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._race import race
 from stepserve_core._runtime import run_sync
-from stepserve_core.experiment import Choose, Selection
+
+if TYPE_CHECKING:
+    from stepserve_core._experiment import Experiment
+    from stepserve_core.experiment import Choose, Selection
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -120,7 +122,7 @@ class Group:
             NonRetriableError: `select` chose no variant, or the variant has no step.
             ValueError, TypeError: there are no variants, or `select` cannot be used.
         """
-        experiment = Experiment(self._run, experiment_id, variants, select)
+        experiment = _experiment(self._run, experiment_id, variants, select)
         hashed, index = self._run.identify(experiment_id)
         variant = await self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask)
         with experiment.entered(variant, hashed) as run_variant:
@@ -209,9 +211,17 @@ class GroupSync:
             NonRetriableError: `select` chose no variant, or the variant has no step.
             ValueError, TypeError: there are no variants, or `select` cannot be used.
         """
-        experiment = Experiment(self._run, experiment_id, variants, select)
+        experiment = _experiment(self._run, experiment_id, variants, select)
         hashed, index = self._run.identify(experiment_id)
         variant = self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask_sync)
         with experiment.entered(variant, hashed) as run_variant:
             output: T = run_variant()
         return output
+
+
+def _experiment(
+    run: Run, experiment_id: str, variants: Mapping[str, Callable[[], Any]], select: Selection | Choose | None
+) -> Experiment:
+    from stepserve_core._experiment import Experiment  # noqa: PLC0415 - few programs have any
+
+    return Experiment(run, experiment_id, variants, select)

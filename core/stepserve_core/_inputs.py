@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from stepserve_core._annotations import UNTYPED, types_of
-from stepserve_core._conversion import converter_for
-from stepserve_core._converter import MisfitError
+from stepserve_core._converter import MisfitError, converter_for
 from stepserve_core._serialize import encode_input
 from stepserve_core.errors import NonRetriableError
 

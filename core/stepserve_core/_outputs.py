@@ -9,8 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
 from stepserve_core._annotations import UNTYPED, reads_closure, returned_by
-from stepserve_core._conversion import converter_for
-from stepserve_core._converter import Converter, MisfitError
+from stepserve_core._converter import Converter, MisfitError, converter_for
 from stepserve_core._serialize import UNSET, Serializer
 from stepserve_core._shapes import name_of_type, shape_of_type, shape_of_value
 from stepserve_core.errors import MemoMismatchError

@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin
 
 import msgspec
 
-from stepserve_core._conversion import converter_for
+from stepserve_core._converter import converter_for
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
 from stepserve_core._rest import ask_server
