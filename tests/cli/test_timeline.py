@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from stepserve_core.cli.timeline import Attempt, Run, Step, read_run
-from stepserve_core.cli.timeline_view import print_timeline, run_values
+from stepserve_core.cli.timeline_view import duration_text, print_timeline, run_values
 
 T = "2026-01-02T03:04:0"
 
@@ -116,11 +116,11 @@ def printed(run: Run, width: int) -> list[str]:
 def test_a_timeline_has_a_line_per_attempt() -> None:
     """With kind, attempt, duration and result."""
     assert [
-        "shop-order  Completed  8250 ms  run 01RUN  started by shop/order.created",
+        "shop-order  Completed  8.25 s  run 01RUN  started by shop/order.created",
         "  step     kind                 attempt  duration  result",
         "  pack     step.run                   1      4 ms  ConnectionError: the packer is asleep",
         '                                      2      4 ms  "packed"',
-        "  rest     step.sleep                     1500 ms",
+        "  rest     step.sleep                      1.50 s",
         "  payment  step.wait_for_event                  …  Waiting",
         '  (end)                               1      4 ms  {"paid": true}',
         "",
@@ -164,8 +164,69 @@ def test_machines_get_everything() -> None:
         "duration_ms": 2500.0,
         "output": "packed",
         "error": None,
+        "until": None,
+        "waits_for": None,
         "attempts": [
             {"attempt": 1, "status": "Failed", "duration_ms": 4.0, "error": ERROR},
             {"attempt": 2, "status": "Completed", "duration_ms": 4.0, "error": None},
         ],
     } == values["steps"][0]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "expected"),
+    [
+        (None, "…"),
+        (0.4, "0 ms"),
+        (999.4, "999 ms"),
+        (1500, "1.50 s"),
+        (12_340, "12.3 s"),
+        (60_000, "1 min"),
+        (88_500, "1 min 28 s"),
+        (3_600_000, "1 h"),
+        (7_530_000, "2 h 5 min"),
+        (273_600_000, "3 d 4 h"),
+    ],
+)
+def test_durations_are_in_units_that_are_easy_to_read(milliseconds: float | None, expected: str) -> None:
+    assert expected == duration_text(milliseconds)
+
+
+CALL = {"step": None, "attempt": 1, "due_at": f"{T}7.000Z", "state": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("step", "calls", "expected"),
+    [
+        (
+            entry(
+                "pay", "WaitForEvent", status="Waiting", ended_at=None, detail={"event": "x/paid", "expires_at": 5.0}
+            ),
+            [],
+            ("Waiting for x/paid, 0 ms left", 5.0),
+        ),
+        (
+            entry("rest", "Sleep", status="Sleeping", ended_at=None, detail={"until": 5.0}),
+            [],
+            ("Sleeping, 0 ms left", 5.0),
+        ),
+        (
+            entry("pack", "StepError", attempt(0, "Failed", 1, error=ERROR), status="Queued", ended_at=None),
+            [CALL],
+            ("Retries in 0 ms", BASE + 7),
+        ),
+        (
+            entry("pack", "StepError", attempt(0, "Failed", 1, error=ERROR), status="Queued", ended_at=None),
+            [{**CALL, "state": "called"}],
+            ("Queued", None),
+        ),
+    ],
+    ids=["wait", "sleep", "retry", "attempt under way"],
+)
+def test_a_step_that_has_not_ended_says_what_it_waits_for_and_how_long(
+    step: dict[str, Any], calls: list[dict[str, Any]], expected: tuple[str, float | None]
+) -> None:
+    run = read_run({**TRACE, "steps": [step], "calls": calls}, "event")
+
+    assert expected[1] == run.steps[0].until
+    assert any(line.endswith(expected[0]) for line in printed(run, 120))

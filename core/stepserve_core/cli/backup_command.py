@@ -23,9 +23,9 @@ def backup(
         str, typer.Option("--db", envvar=variable_of("--db"), metavar="PATH", help="The database to copy.")
     ] = "stepserve.db",
 ) -> None:
-    """Copy the database to FILE, consistently, also while a server uses it.
+    """Copy the database, also while a server uses it.
 
-    To go back to it, stop the server and give the copy to --db.
+    The copy is consistent. To go back to it, stop the server and give the copy to --db.
     """
     require_server()
     from stepserve_core.executor.store.backup import back_up  # noqa: PLC0415 - after the look for its libraries

@@ -41,10 +41,11 @@ def demo(
         bool, typer.Option("--json", help="Print the outcome as JSON; progress goes to stderr.")
     ] = False,
 ) -> None:
-    """Run the example apps on the embedded executor and check how every run ends.
+    """Show the whole system at work, in one command.
 
-    Everything runs as in production, with keys, in processes of its own on the loopback interface, and is gone
-    afterwards. Exits 0 only if every run ended as declared.
+    Example apps run on the embedded executor, and how every run ends is checked. All run as in production, with keys,
+    in processes of their own on the loopback interface, and nothing is left afterwards. Exits 0 only if every run
+    ended as declared.
     """
     frameworks = list(APPS) if framework is Framework.ALL else [framework.value]
     require([library for name in frameworks for library in APPS[name].libraries], "demo", "demo")

@@ -75,5 +75,5 @@ def list_events(
         found = api.events(name, read_since(since))
         shown = (event for event in found if internal or name or not event["name"].startswith(_OF_THE_SERVER))
         events = list(islice(shown, limit))
-    empty = "No events are like that." if since else "No events in the last hour; --since looks further back."
+    empty = "No event matches." if since else "No events in the last hour; --since looks further back."
     show_list(events, EVENT_TITLES, map(event_row, events), empty, as_json=as_json)

@@ -154,10 +154,12 @@ class ExecutorApi:
 
     def pause(self, slug: str, mode: str) -> None:
         """Let a function start no runs: new ones wait (`hold`) or are skipped (`skip`)."""
+        self.function(slug)  # names those that there are, where there is none of this slug
         self._ask("POST", f"/v1/functions/{_part(slug)}/pause", {"mode": mode})
 
     def resume(self, slug: str) -> None:
         """Let a function start runs again."""
+        self.function(slug)
         self._ask("POST", f"/v1/functions/{_part(slug)}/resume")
 
     def tick(self, slug: str) -> int:

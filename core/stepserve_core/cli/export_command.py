@@ -32,9 +32,10 @@ def export(
     url: Url = DEFAULT_URL,
     signing_key: SigningKey = None,
 ) -> None:
-    """Write what a run did as JSON: its events, its steps and what came of them.
+    """Write what a run did as JSON, for replay tests.
 
-    In a test, stepserve.testing.assert_replays(function, FILE) says whether the code of today would have done the same.
+    That is: its events, its steps and what came of them. In a test,
+    stepserve.testing.assert_replays(function, FILE) says whether the code of today would have done the same.
     """
     history = _from_server(url, signing_key, run_id) if db is None else _from_database(db, run_id)
     if output is None:

@@ -35,7 +35,7 @@ def _print_table(console: Console, titles: Iterable[str], rows: Iterable[Iterabl
     *firsts, last = titles
     for title in firsts:
         table.add_column(title, no_wrap=True)
-    table.add_column(last)
+    table.add_column(Text(last, no_wrap=True, overflow="ellipsis"))
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -44,13 +44,18 @@ def _print_table(console: Console, titles: Iterable[str], rows: Iterable[Iterabl
 def run_row(run: Mapping[str, Any]) -> tuple[Cell, ...]:
     """Return the cells of a run of `GET /v2/runs`."""
     trigger = run["trigger"]
+    fields = " ".join(f"{name}={value}" for name, value in trigger.get("preview", {}).items())
     return (
         run["id"],
         run["function"]["slug"] or run["function"]["id"],
         status_text(run["status"].capitalize()),
         local_time(run["queuedAt"]),
         duration_text(run.get("durationMs")),
-        trigger.get("cron") or trigger.get("eventName") or "",
+        Text(
+            f"{trigger.get('cron') or trigger.get('eventName') or ''} {fields}".strip(),
+            no_wrap=True,
+            overflow="ellipsis",
+        ),
     )
 
 
@@ -88,11 +93,12 @@ APP_TITLES = ("app", "state", "synced", "made with", "url")
 
 
 def local_time(text: str | None) -> str:
-    """Return the local time of an RFC 3339 date."""
+    """Return the local time of an RFC 3339 date; of today, only the time."""
     if not text:
         return ""
-    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
+    is_today = moment.date() == datetime.datetime.now().astimezone().date()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _trigger_text(trigger: Mapping[str, Any]) -> str:

@@ -32,10 +32,14 @@ from stepserve_core.cli.timeline_view import make_console, print_timeline, run_v
 _ENDED_OTHERWISE = 3
 """Exit code of watching a run that failed or was cancelled: the command itself went well."""
 
+NOTHING_STARTED = "The event started no runs."
 _LOOK_AGAIN = 0.25
 """Seconds between two looks at a run that is watched."""
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The id of an event, or of a run.")]
+Id = Annotated[
+    str | None,
+    typer.Argument(metavar="[ID]", help="The id of an event, or of a run; the newest run where there is none."),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
 
 
@@ -76,17 +80,20 @@ def list_runs(
         if function is not None:
             owner, found = api.function(function)
             query |= {"appId": owner["id"], "functionId": found["id"]}
-        runs = list(islice(api.runs(includeOutput="true" if as_json else None, **query), limit))
-    show_list(runs, RUN_TITLES, map(run_row, runs), "No runs are like that.", as_json=as_json)
+        query["includeOutput" if as_json else "includePreview"] = "true"
+        runs = list(islice(api.runs(**query), limit))
+    filters = status or function or app or since or search
+    empty = "No run matches." if filters else "No runs yet; `stepserve send NAME` sends an event that may start one."
+    show_list(runs, RUN_TITLES, map(run_row, runs), empty, as_json=as_json)
 
 
-def show(id: Id, url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: AsJson = False) -> None:  # noqa: A002 - the argument's name
+def show(id: Id = None, url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: AsJson = False) -> None:  # noqa: A002 - the argument's name
     """Show the timelines of the runs that an event started, or of one run."""
     with connect(url, signing_key) as api:
-        _print_runs(_find_runs(api, id), as_json)
+        _print_runs(_find_runs(api, id), as_json, "There are no runs yet." if id is None else NOTHING_STARTED)
 
 
-def watch(id: Id, url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: AsJson = False) -> None:  # noqa: A002 - the argument's name
+def watch(id: Id = None, url: Url = DEFAULT_URL, signing_key: SigningKey = None, as_json: AsJson = False) -> None:  # noqa: A002 - the argument's name
     """Show timelines while they grow, until all of these runs have ended.
 
     The exit code is 0 where all completed, and 3 where one failed or was cancelled.
@@ -146,7 +153,7 @@ def announce(api: ExecutorApi, run_id: str, *, wait: bool, as_json: bool) -> Non
         typer.echo(run_id)
 
 
-def follow(api: ExecutorApi, given: str, as_json: bool) -> None:
+def follow(api: ExecutorApi, given: str | None, as_json: bool) -> None:
     """Show the runs of an event, or one run, until they have ended.
 
     Raises:
@@ -161,12 +168,12 @@ def follow(api: ExecutorApi, given: str, as_json: bool) -> None:
                 live.refresh()
             time.sleep(_LOOK_AGAIN)
             runs = [run if run.has_ended else api.timeline(run.id, run.event) for run in runs]
-    _print_runs(runs, as_json)
+    _print_runs(runs, as_json, "There are no runs yet." if given is None else NOTHING_STARTED)
     if any(run.status != "Completed" for run in runs):
         raise typer.Exit(_ENDED_OTHERWISE)
 
 
-def _print_runs(runs: list[Run], as_json: bool) -> None:
+def _print_runs(runs: list[Run], as_json: bool, empty: str) -> None:
     if as_json:
         print_json([run_values(run) for run in runs])
         return
@@ -174,10 +181,13 @@ def _print_runs(runs: list[Run], as_json: bool) -> None:
     for run in runs:
         print_timeline(console, run)
     if not runs:
-        console.print("The event started no runs.")
+        console.print(empty)
 
 
-def _find_runs(api: ExecutorApi, given: str) -> list[Run]:
+def _find_runs(api: ExecutorApi, given: str | None) -> list[Run]:
+    if given is None:
+        newest = next(api.runs(), None)
+        return [] if newest is None else [api.timeline(newest["id"], newest["trigger"]["eventName"])]
     event = api.event(given)
     if event is not None:
         return [api.timeline(run["run_id"], event["name"]) for run in api.runs_of_event(given)]

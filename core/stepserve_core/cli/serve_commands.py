@@ -83,9 +83,10 @@ def dev(
     log_level: Level = LogLevel.INFO,
     json_log: JsonLog = False,
 ) -> None:
-    """Run the executor for development: no keys, and nothing kept unless asked.
+    """Run the server for development, with its dashboard.
 
-    Start your app with INNGEST_DEV=1, then for example: stepserve dev -u http://127.0.0.1:8000/api/inngest
+    No keys are needed, and nothing is kept unless asked. Start your
+    app with INNGEST_DEV=1, then for example: stepserve dev -u http://127.0.0.1:8000/api/inngest
     """
     database = db or (_DEFAULT_DATABASE if persist else None)
     kept = f"runs are kept in {database}" if database else "nothing is kept after it ends (--persist or --db keeps it)"
@@ -135,9 +136,10 @@ def start(
     log_level: Level = LogLevel.INFO,
     json_log: JsonLog = False,
 ) -> None:
-    """Run the executor for production on one machine: durable, keys required.
+    """Run the server for production: durable, with keys.
 
-    Apps need the same keys (INNGEST_SIGNING_KEY, INNGEST_EVENT_KEY) and INNGEST_BASE_URL, the URL of this server.
+    It is for one machine. Apps need the same keys (INNGEST_SIGNING_KEY, INNGEST_EVENT_KEY) and INNGEST_BASE_URL, the
+    URL of this server.
     """
     config = _config_type()(
         kind="cloud",

@@ -31,6 +31,8 @@ class Step:
     """A step. Sleeps, waits and invocations have no attempts: nothing of theirs is tried.
 
     `started_at` (Unix seconds) is when its first attempt began, `duration_ms` the time from then to the result.
+    `until` (Unix seconds) is when a sleep or a wait ends at the latest, or the next attempt begins; `waits_for` names
+    the event, the signal or the function.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Step:
     ended_at: float | None = None
     output: Any = None
     error: Any = None
+    until: float | None = None
+    waits_for: str | None = None
 
     @property
     def duration_ms(self) -> float | None:
@@ -85,6 +89,7 @@ def read_run(trace: Mapping[str, Any], event: str) -> Run:
     run = trace["run"]
     entries: list[Mapping[str, Any]] = trace["steps"]
     own = next((entry for entry in entries if entry["op"] == _FUNCTION), None)
+    due = _next_attempts(trace.get("calls", []), entries)
     return Run(
         id=run["run_id"],
         function=trace["function"],
@@ -93,13 +98,23 @@ def read_run(trace: Mapping[str, Any], event: str) -> Run:
         started_at=_moment(run["run_started_at"]),
         ended_at=_moment(run["ended_at"]),
         output=run["output"],
-        steps=tuple(_read_step(entry) for entry in entries if entry is not own),
+        steps=tuple(_read_step(entry, due.get(entry["id"])) for entry in entries if entry is not own),
         attempts=() if own is None else _read_attempts(own),
     )
 
 
-def _read_step(entry: Mapping[str, Any]) -> Step:
+def _next_attempts(calls: list[Mapping[str, Any]], entries: list[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return when steps are tried again, by id. A call that names no step is about the last one that failed."""
+    failed = [
+        entry["id"] for entry in entries if entry["op"] != _FUNCTION and entry["attempts"] and not entry["ended_at"]
+    ]
+    again = [call for call in calls if call["attempt"] and call["state"] == "waiting"]
+    return {call["step"] or failed[-1]: _moment(call["due_at"]) for call in again if call["step"] or failed}
+
+
+def _read_step(entry: Mapping[str, Any], due: float | None) -> Step:
     first = (entry["attempts"] or [entry])[0]
+    detail = {} if entry["ended_at"] else entry.get("detail", {})
     return Step(
         name=entry["name"],
         kind=_KINDS.get(entry["op"], RUN),
@@ -109,6 +124,8 @@ def _read_step(entry: Mapping[str, Any]) -> Step:
         ended_at=_moment(entry["ended_at"]),
         output=entry.get("output"),
         error=entry.get("error"),
+        until=due or detail.get("until") or detail.get("expires_at"),
+        waits_for=detail.get("event") or detail.get("signal") or detail.get("function"),
     )
 
 

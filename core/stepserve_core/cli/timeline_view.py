@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,12 @@ from stepserve_core.cli.timeline import Attempt, Run, Step
 _COLOURS = {"Completed": "green", "Failed": "red", "Cancelled": "yellow"}
 _UNFINISHED_COLOUR = "cyan"
 _PLAIN_WIDTH = 160
+_UNITS: tuple[tuple[float, int, str, int, str], ...] = (
+    (3600, 60, "min", 1, "s"),
+    (86_400, 3600, "h", 60, "min"),
+    (float("inf"), 86_400, "d", 3600, "h"),
+)
+"""Below how many seconds a pair of units is used; each with its own seconds."""
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -75,7 +82,7 @@ def _rows(run: Run) -> Iterator[tuple[str | Text, ...]]:
 def _step_rows(step: Step) -> Iterator[tuple[str | Text, ...]]:
     result = _error_text(step.error) if step.error is not None else json_text(step.output)
     if step.status not in ("Completed", "Failed"):
-        result = status_text(step.status)
+        result = _doing_text(step)
     if not step.attempts:
         yield (step.name, step.kind, "", duration_text(step.duration_ms), result)
         return
@@ -84,6 +91,17 @@ def _step_rows(step: Step) -> Iterator[tuple[str | Text, ...]]:
         shown = result if attempt is step.attempts[-1] and attempt.error is None else _error_text(attempt.error)
         yield (name, kind, str(attempt.number), duration_text(attempt.duration_ms), shown)
         name = kind = ""
+    if step.ended_at is None and step.attempts[-1].error is not None:
+        yield ("", "", str(step.attempts[-1].number + 1), "", _doing_text(step))
+
+
+def _doing_text(step: Step) -> Text:
+    """Say what a step does that has not ended, for what, and how long."""
+    left = "" if step.until is None else duration_text(max(0.0, step.until - time.time()) * 1000)
+    if step.attempts and left:
+        return _result_text(f"Retries in {left}", _UNFINISHED_COLOUR)
+    what = f"{step.status} for {step.waits_for}" if step.waits_for else step.status
+    return _result_text(f"{what}, {left} left" if left else what, _UNFINISHED_COLOUR)
 
 
 def status_text(status: str) -> Text:
@@ -110,7 +128,14 @@ def duration_text(duration: float | None) -> str:
     """Return milliseconds in a unit that is easy to read; an ellipsis while it goes on."""
     if duration is None:
         return "…"
-    return f"{duration:.0f} ms" if duration < 10_000 else f"{duration / 1000:.1f} s"
+    if duration < 1000:
+        return f"{duration:.0f} ms"
+    seconds = duration / 1000
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    _, size, unit, part, rest = next(units for units in _UNITS if seconds < units[0])
+    left = int(seconds) % size // part
+    return f"{int(seconds) // size} {unit}" + (f" {left} {rest}" if left else "")
 
 
 def run_values(run: Run) -> dict[str, Any]:
@@ -139,6 +164,8 @@ def _step_values(step: Step) -> dict[str, Any]:
         "duration_ms": step.duration_ms,
         "output": step.output,
         "error": step.error,
+        "until": step.until,
+        "waits_for": step.waits_for,
         "attempts": [_attempt_values(attempt) for attempt in step.attempts],
     }
 

@@ -34,9 +34,9 @@ def doctor(
     signing_key: SigningKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a server and an app do not work together, and what to change. Nothing is changed by looking.
+    """Say why a server and an app do not work together.
 
-    The exit code is 1 where there is a problem; warnings leave it at 0.
+    It says what to change, and changes nothing. The exit code is 1 where there is a problem; warnings leave it at 0.
     """
     findings = examine(app_url, read_url(url), read_key(signing_key))
     if as_json:
