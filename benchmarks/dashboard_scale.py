@@ -85,7 +85,7 @@ def look_at(page: Any, origin: str, look: Look) -> tuple[float, float, float]:
     if look.older_pages:
         started = page.evaluate("performance.now()")
         for number in range(look.older_pages):
-            page.get_by_role("button", name="Show older runs").click()
+            page.evaluate("document.querySelector('.list-foot button').click()")
             page.wait_for_selector(f"{ROW}:nth-child({50 * (number + 2)})")
     milliseconds = page.evaluate("performance.now()") - started
     megabytes, elements = page.evaluate(MEMORY)
