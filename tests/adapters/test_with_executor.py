@@ -21,7 +21,7 @@ from tests.executor.raw_app import RawApp
 from tests.executor.system import System
 from tests.frameworks.fastapi import FastAPIOnUvicorn
 from tests.frameworks.flask import FlaskOnWaitress
-from tests.regime import regime  # noqa: F401 - a fixture
+from tests.regime import regime  # noqa: F401 # pyright: ignore[reportUnusedImport] - a fixture
 
 pytestmark = pytest.mark.anyio
 

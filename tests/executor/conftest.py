@@ -13,7 +13,7 @@ from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.server import ServerConfig
 from tests.executor.raw_app import Fn
 from tests.executor.system import System, running_system
-from tests.regime import regime  # noqa: F401 - a fixture
+from tests.regime import regime  # noqa: F401 # pyright: ignore[reportUnusedImport] - a fixture
 
 StartSystem = Callable[..., AbstractAsyncContextManager[System]]
 
