@@ -75,7 +75,7 @@ def test_one_field_leads_everywhere(site: Site, addresses: dict[str, str], open_
     assert page.url.endswith(addresses["run"])
 
 
-def test_keys_go_to_pages_and_rows_but_not_while_somebody_types(site: Site, open_page: OpenPage) -> None:
+def test_keys_go_to_pages_and_rows_but_not_while_somebody_types(addresses: dict[str, str], open_page: OpenPage) -> None:
     page = open_page("/apps")
     page.keyboard.press("g")
     page.keyboard.press("r")
