@@ -81,8 +81,8 @@ class _Exchange:
         self._http = http
         path = request.url.path or "/"
         target = f"{path}?{request.url.query}" if request.url.query else path
-        host, length = request.url.netloc.rpartition("@")[2], str(len(request.body))
-        headers = [("host", host), *request.headers.items(), ("content-length", length)]
+        length = str(len(request.body))
+        headers = [("host", request.url.netloc), *request.headers.items(), ("content-length", length)]
         head = http.send(h11.Request(method=request.method, target=target, headers=headers))
         body = http.send(h11.Data(request.body))
         http.send(h11.EndOfMessage())
@@ -258,12 +258,16 @@ class _Connections:
 
 
 async def _close(kept: Kept[AsyncConnection]) -> None:
+    import asyncio  # noqa: PLC0415
+
     kept.close()
+    await asyncio.sleep(0)  # the loop closes sockets in its next turn
 
 
 def can_reach(url: str) -> bool:
-    """Say whether requests to `url` can be sent from here."""
-    return url.startswith(("http://", "https://")) and not _connections.has_proxy()
+    """Say whether requests to `url` can be sent from here, and not only by httpx."""
+    has_password = "@" in url
+    return url.startswith(("http://", "https://")) and not has_password and not _connections.has_proxy()
 
 
 async def send(runtime: Runtime, request: Request, verify: Verify) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
@@ -42,8 +43,9 @@ def _no_connections(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 class RawServer:
     """Sends the same bytes for each request; closes a connection after `most` of them."""
 
-    def __init__(self, answer: bytes, *, most: int = 1) -> None:
+    def __init__(self, answer: bytes, *, most: int = 1, tls: ssl.SSLContext | None = None) -> None:
         self._answer = answer
+        self._tls = tls
         self._most = most
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -58,6 +60,8 @@ class RawServer:
                 connection.close()
                 return
             self.connections += 1
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
                 for _ in range(self._most):
                     if not connection.recv(65536):
@@ -212,6 +216,28 @@ def test_a_header_that_http_cannot_carry_is_a_failure(colour: str) -> None:
     assert [] == server.requests
 
 
+def test_https_is_spoken_with_the_certificates_that_httpx_trusts(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without certificates, so that none can expire: TLS 1.2 may agree on keys anonymously."""
+    contexts = [ssl.SSLContext(protocol) for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT)]
+    for context in contexts:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("aNULL:@SECLEVEL=0")
+    clients = _http._Clients()
+    clients._ssl_context = contexts[1]
+    monkeypatch.setattr(_http, "_clients", clients)
+
+    async def scenario(send: Send) -> list[bytes]:
+        return [(await send(server.origin.replace("http:", "https:"))).body for _ in range(2)]
+
+    with RawServer(CLOSING.replace(b"connection: close\r\n", b""), most=2, tls=contexts[0]) as server:
+        bodies = run(colour, scenario)
+
+    assert [b"ok", b"ok"] == bodies
+    assert 1 == server.connections
+
+
 def test_where_a_proxy_is_set_up_it_is_asked(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Reply(body=b"of the proxy")) as proxy:
         monkeypatch.setenv("http_proxy", proxy.origin)
@@ -220,6 +246,13 @@ def test_where_a_proxy_is_set_up_it_is_asked(colour: str, monkeypatch: pytest.Mo
 
     assert b"of the proxy" == response.body
     assert ["http://app.invalid/path"] == [request.path for request in proxy.requests]
+
+
+def test_a_password_in_the_url_is_sent_as_httpx_sends_it(colour: str) -> None:
+    with serving(Reply()) as server:
+        send_once(colour, server.origin.replace("//", "//user:password@"))
+
+    assert "Basic dXNlcjpwYXNzd29yZA==" == server.requests[0].headers["authorization"]
 
 
 def test_a_request_that_is_cancelled_leaves_no_connection_to_be_used_again(
