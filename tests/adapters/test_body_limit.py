@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import sys
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 
 import pytest
 
 import stepserve
 from stepserve.testing.contract.harness import Harness, Sender
 from stepserve.wsgi import read_body
+from tests.frameworks.aiohttp import Aiohttp
 
 LIMIT = 100_000
 PATH = "/api/inngest?fnId=limited-f&stepId=step"
@@ -72,6 +75,24 @@ def test_what_is_too_large_is_refused(harness: Harness, monkeypatch: pytest.Monk
     assert [401, 413, 413, 401] == [reply.status for reply in (fitting, large, in_pieces, after)]
     assert {"message": "Body too large"} == large.json()
     assert "x-inngest-sdk" not in large.headers
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_body_that_is_small_only_as_long_as_it_is_packed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, packed: Callable[[bytes], bytes]
+) -> None:
+    """Where the server unpacks it: what counts is what would be in memory."""
+    harness = Aiohttp()
+    bomb = packed(b"0" * 50 * LIMIT)
+    encoding = "gzip" if packed is gzip.compress else "deflate"
+    app = harness.build(client, [function], None)
+    set_limit(monkeypatch, LIMIT)
+    with harness.serve(app) as port:
+        refused = Sender(port)("POST", PATH, bomb, [("content-encoding", encoding)])
+
+    assert harness.DECODES_GZIP
+    assert len(bomb) < LIMIT / 10
+    assert (413, {"message": "Body too large"}) == (refused.status, refused.json())
 
 
 class Source:
