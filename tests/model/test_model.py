@@ -179,7 +179,7 @@ class Killed(App):
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(Harnessed, 30), (InPlace, 15), (Checkpointed, 15), (Killed, 15)],
+    [(Harnessed, 25), (InPlace, 12), (Checkpointed, 12), (Killed, 12)],
     ids=str,
 )
 def test_histories_are_those_of_the_model(machine: type[App], examples: int) -> None:
@@ -197,7 +197,7 @@ def faults(draw: st.DrawFn) -> Faults:
 checkpointings = st.sampled_from([False, True, Checkpointing(batch_steps=3)])
 
 
-@profile(30)
+@profile(20)
 @given(apps(timed=False, tells_itself=False), faults(), checkpointings, st.booleans())
 def test_whatever_goes_wrong_the_outcome_is_that_of_the_model(
     programs: tuple[Program, ...], faults: Faults, checkpointing: Checkpointing | bool, in_place: bool
