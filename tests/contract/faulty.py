@@ -107,5 +107,5 @@ def under_faults(harness: Harness, faults: Faults) -> Harness:
         with mount(*args, **options) as sender:
             yield FaultySender(sender.port, faults)
 
-    harness.mount = mount_faulty  # type: ignore[method-assign]
+    harness.mount = mount_faulty  # type: ignore[method-assign]  # of this one object
     return harness

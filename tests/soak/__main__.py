@@ -1,4 +1,4 @@
-"""Run the soak: `python -m tests.soak --minutes 5`. Exit code 1 where anything was lost."""
+"""Run the soak: `python -m tests.soak --minutes 5`. Where anything was lost, the exit code is 1 and the files stay."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -132,6 +133,8 @@ def main() -> int:
     for loss in lost[:50]:
         sys.stdout.write(f"lost: {loss}\n")
     sys.stdout.write(f"losses: {len(lost)}\n")
+    if not lost:
+        shutil.rmtree(folder)
     return 1 if lost else 0
 
 
