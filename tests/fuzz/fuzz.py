@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-import atheris  # type: ignore[import-untyped] # it has no types
+# Neither installed nor typed where types are checked.
+atheris: Any = importlib.import_module("atheris")
 
 with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["stepserve_core"]):
     from tests.fuzz.seeds import SEEDS
