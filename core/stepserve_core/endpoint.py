@@ -18,7 +18,6 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from typing_extensions import Never
 
 from stepserve_core import _protocol
 from stepserve_core._answer import Answer
@@ -146,7 +145,7 @@ class Endpoint:
         respond: Respond = "redirect",
         name: str | None = None,
         checkpointing: Checkpointing | None = None,
-        **unknown: Never,
+        **unknown: object,
     ) -> None:
         refuse_unknown(unknown, EndpointOptions)
         client.settings.require_signing_key()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple, TypedDict
 
-from typing_extensions import Never, get_type_hints
+from typing_extensions import get_type_hints
 
 from stepserve_core import _failure, _protocol, _streaming
 from stepserve_core._admission import BODY_LIMIT, Admission, Work
@@ -127,7 +127,7 @@ class Handler:
         serve_origin: str | None = None,
         serve_path: str | None = None,
         streaming: Streaming | None = None,
-        **unknown: Never,
+        **unknown: object,
     ) -> None:
         refuse_unknown(unknown, ServeOptions)
         if not in_process:

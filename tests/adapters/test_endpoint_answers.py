@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from stepserve import Inngest
 from stepserve_core.executor.server import ServerConfig, serving
 from tests.adapters import endpoint_answers as apps
+from tests.adapters.endpoint_answers_tornado import tornado_app
 from tests.adapters.endpoint_apps import served_as
 
 KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
@@ -61,11 +61,11 @@ async def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncGenerator[Site, None]:
     framework: str = request.param
-    folder: list[pathlib.Path] = [tmp_path_factory.mktemp("pages")] if framework == "tornado" else []
+    pages = tmp_path_factory.mktemp("pages")
     config = ServerConfig(port=0, poll=False, retry_interval=0.0, kind="cloud", signing_key=KEY, event_keys=["k"])
     async with serving(config) as server:
         client = Inngest(app_id="answers", is_production=True, api_base_url=server.url, signing_key=KEY)
-        app = getattr(apps, f"{framework}_app")(client, *folder)
+        app = tornado_app(client, pages) if framework == "tornado" else getattr(apps, f"{framework}_app")(client)
         api = httpx.AsyncClient(base_url=server.url, headers={"authorization": f"Bearer {KEY}"})
         async with (
             served_as({"flask": "wsgi", "tornado": "tornado"}.get(framework, "asgi"), app) as url,
