@@ -35,7 +35,7 @@
     ├── MemoMismatchError              a memo that does not fit the type of its step (any more); retried
     ├── StepUnexpectedError            the server asked for a step that the function does not reach
     ├── DeterminismError               a function that does not replay, under STEPSERVE_STRICT=1; never retried
-    ├── EndpointUnsupportedError       a durable endpoint answered with a stream, or too much; never retried
+    ├── EndpointUnsupportedError       a durable endpoint answered with too much, or no response; never retried
     ├── StaleDispatchError             the server has given up the call that is under way; nobody hears this answer
     ├── StepOutsideFunctionError       a step was used after its function had ended
     ├── NonRetriableError              raised by users: do not try again
