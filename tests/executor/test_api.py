@@ -177,6 +177,7 @@ async def test_the_trace_has_steps_attempts_times_and_results(start: StartSystem
         assert attempt["duration_ms"] > 0
 
 
+@pytest.mark.not_under("late_answer", reason="looks at the moments of timers")
 async def test_the_trace_tells_which_calls_are_to_come(start: StartSystem) -> None:
     def script(_: Call) -> Steps:
         yield run("a", 1)
