@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 if TYPE_CHECKING:
     from stepserve_core._engine import Run
     from stepserve_core._found import Found, Report
+    from stepserve_core._open_group import OpenGroup
 
 
 NO_BRANCH_REACHED_TARGET = "no branch of a parallel group reached the step that the server asked for"
@@ -50,6 +51,10 @@ class RunRuntime(Protocol):
 
     async def report(self, run: Run, found: list[Found]) -> NoReturn:
         """Report the steps that a parallel group found; none, if it skipped all of them for the target's sake."""
+        ...
+
+    def open_group(self, go_on: Callable[[], Coroutine[Any, Any, None]]) -> OpenGroup | None:
+        """Take note that a parallel group is run; `go_on` runs the branches not begun, where tasks hold one up."""
         ...
 
     def resume(self) -> None:

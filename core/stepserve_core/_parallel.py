@@ -15,7 +15,7 @@ import heapq
 import itertools
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from stepserve_core import _eager
@@ -23,6 +23,7 @@ from stepserve_core._colour import NO_BRANCH_REACHED_TARGET, Verdict
 from stepserve_core._engine import Run
 from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Interrupt
+from stepserve_core._open_group import OpenGroup
 from stepserve_core.errors import StepUnexpectedError
 
 LONE_TURNS = 3
@@ -81,6 +82,8 @@ class Discovery:
         self._parked: list[_Parked] = []
         self._aside: dict[asyncio.Future[NoReturn], str] = {}
         """What steps wait for that are not the target, and their ids."""
+        self._groups: list[OpenGroup] = []
+        """Parallel groups with branches that were not begun; the innermost is the last."""
         self._recalled: list[tuple[int, int, asyncio.Future[None]]] = []
         self._asked = itertools.count()
         self.order: dict[str, int] | None = None
@@ -109,6 +112,7 @@ class Discovery:
             self._tasks.clear()
             self._parked.clear()
             self._aside.clear()
+            self._groups.clear()
             self._recalled.clear()
         error, self._error = self._error, None
         if error is not None:
@@ -196,6 +200,10 @@ class Discovery:
             return self._run.alone(found)
         return await self._park([found], is_group=False)
 
+    def open_group(self, go_on: Callable[[], Coroutine[Any, Any, None]]) -> OpenGroup:
+        """Return a group whose branches are being run; `go_on` runs those that were not begun."""
+        return OpenGroup(self._groups, go_on)
+
     async def park_group(self, found: list[Found]) -> NoReturn:
         """Park with the steps of a parallel group; they are only ever planned."""
         await self._park(found, is_group=True)
@@ -278,11 +286,13 @@ class Discovery:
     def _act(self) -> None:
         parked = [entry for entry in self._parked if not entry.future.done()]
         self._parked = parked
-        if self._run.target is not None:
-            if parked or not all(future.done() for future in self._aside):
-                self._wait_for_target()
-        elif not parked:
+        if not parked and all(future.done() for future in self._aside):
             return  # the function waits for something of its own; answering nothing would make the server call at once
+        if self._groups:
+            self._note(self._groups[-1].begin(self.loop))
+            self._stir()
+        elif self._run.target is not None:
+            self._wait_for_target()
         elif len(parked) == 1 and not parked[0].is_group:
             self._acting = True
             parked[0].future.set_result(self._run.alone(parked[0].found[0]))

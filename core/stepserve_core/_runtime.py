@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from stepserve_core._open_group import OpenGroup
     from stepserve_core._parallel import Discovery
 
 T = TypeVar("T")
@@ -136,6 +137,9 @@ class SyncRuntime:
             raise run.leave(Abort(StepUnexpectedError(NO_BRANCH_REACHED_TARGET)))
         raise run.leave(Interrupt([run.plan(step) for step in found]))
 
+    def open_group(self, go_on: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do nothing: no branch waits for another thread of control."""
+
     def resume(self) -> None:
         """Do nothing: there is nothing to wait for."""
 
@@ -226,6 +230,10 @@ class AsyncRuntime:
         """Add the steps of a parallel group to what was found, and wait here to be cancelled."""
         del run
         await self.discovery.park_group(found)
+
+    def open_group(self, go_on: Callable[[], Coroutine[Any, Any, None]]) -> OpenGroup:
+        """Note that the branches of a group are being run; `go_on` runs those that were not begun, in a task."""
+        return self.discovery.open_group(go_on)
 
     def resume(self) -> None:
         """Go on deciding about other steps."""

@@ -12,6 +12,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from random import Random
 from typing import Any
 
@@ -159,10 +160,7 @@ def test_every_step_is_executed_once_and_all_results_arrive(way: Way, version: i
     assert dict.fromkeys(["first", "a", "b", "c", "last"], 1) == dict(steps.executed)
 
 
-ALL_AT_ONCE = [way for way in WAYS if way is not by_gather_in_group]
-
-
-@pytest.mark.parametrize("way", ALL_AT_ONCE)
+@pytest.mark.parametrize("way", WAYS)
 def test_parallel_steps_are_reported_in_one_answer(way: Way) -> None:
     steps = Steps()
 
@@ -176,16 +174,52 @@ def test_parallel_steps_are_reported_in_one_answer(way: Way) -> None:
     assert {"StepPlanned"} == {op["op"] for op in server.replies[0].json}
 
 
-def test_a_branch_of_a_group_that_gathers_holds_up_the_branches_behind_it() -> None:
-    steps = Steps()
+def test_a_branch_behind_one_that_waits_for_tasks_is_reached_when_its_step_is_asked_for() -> None:
+    executed: list[str] = []
+    shop: ContextVar[str] = ContextVar("shop")
 
-    async def body(ctx: core.Context) -> list[str]:
-        return await by_gather_in_group(ctx, steps)
+    def work(name: str) -> str:
+        executed.append(name)
+        return name
 
-    _, server = finish(body)
+    async def body(ctx: core.Context) -> list[object]:
+        shop.set("here")
 
+        async def first() -> list[str]:
+            await ctx.step.sleep("nap", 1000)
+            return list(await asyncio.gather(ctx.step.run("a", work, "a"), ctx.step.run("b", work, "b")))
+
+        async def last() -> list[object]:
+            return list(await ctx.group.parallel((first, lambda: ctx.step.run("c", work, "c"))))
+
+        return [*await ctx.group.parallel((first_again, last, lambda: ctx.step.run(shop.get(), work, shop.get())))]
+
+    async def first_again() -> str:
+        return await asyncio.create_task(asyncio.sleep(0, "no step"))
+
+    for seed in SEEDS:
+        executed.clear()
+        outcome, _ = finish(body, random=Random(seed))
+
+        assert (200, ["no step", [["a", "b"], "c"], "here"]) == outcome[:2]
+        assert ["a", "b", "c", "here"] == sorted(executed)
+
+
+def test_an_error_of_a_branch_behind_one_that_waits_for_tasks_ends_the_function() -> None:
+    async def body(ctx: core.Context) -> object:
+        async def first() -> list[str]:
+            return list(await asyncio.gather(ctx.step.run("a", str), ctx.step.run("b", str)))
+
+        async def last() -> None:
+            raise core.NonRetriableError("no")
+
+        return await ctx.group.parallel((first, last))
+
+    outcome, server = finish(body)
+
+    assert (500, "no") == (outcome.status, outcome.output["message"])
+    assert "true" == server.replies[-1].headers["x-inngest-no-retry"]
     assert ["a", "b"] == sorted(names(server.replies[0]))
-    assert ["c"] == names(server.replies[3])
 
 
 def test_steps_of_every_kind_may_be_gathered() -> None:
@@ -373,7 +407,7 @@ def test_a_race_by_group_calls_again_after_each_step(seed: int) -> None:
 # Targets
 
 
-@pytest.mark.parametrize("way", ALL_AT_ONCE)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("target", ["a", "b", "c"])
 @pytest.mark.parametrize("done", ["", "a", "bc", "b"])
 def test_a_targeted_step_is_executed_and_no_other(way: Way, target: str, done: str) -> None:
