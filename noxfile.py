@@ -109,6 +109,7 @@ def types(session: nox.Session) -> None:
         *group("middleware"),
         *group("security"),
         *group("bench"),
+        *group("browser"),
     )
     session.run("mypy", *TYPED)
     session.run("pyright")

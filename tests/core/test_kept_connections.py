@@ -278,6 +278,7 @@ def test_a_request_that_is_cancelled_leaves_no_connection_to_be_used_again(
 
     async def scenario(send: Send) -> bytes:
         if colour == "sync":
+            arrived.set()  # the answer comes at once, and the thread is interrupted when it has read it
             with monkeypatch.context() as patch:
                 patch.setattr(_kept_connections._Exchange, "receive", _interrupt)
                 with pytest.raises(KeyboardInterrupt):
