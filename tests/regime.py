@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from stepserve_core.executor.server import ServerConfig
 from stepserve_core.faults import KINDS, Faults
+
+if TYPE_CHECKING:  # the contract is run without the executor and what that needs
+    from stepserve_core.executor.server import ServerConfig
 
 REPEATS = ("kill_between_steps", "duplicate_delivery", "drop_answer")
 """The kinds under which a step may be executed more than once, and an app asked the same thing again."""
