@@ -27,7 +27,7 @@ SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED = ("core", "adapters", "tests", "examples", "benchmarks")
 # Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
 # They wait for sockets and processes more than they compute.
-PARALLEL = ("-n", "3", "--dist", "loadfile")
+PARALLEL = ("-n", "4", "--dist", "loadfile")
 GROUPED = ("-n", "3", "--dist", "loadgroup")
 
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
