@@ -145,6 +145,11 @@ BEHAVIOUR = (
         "get one from run and step: sent again, they start no second run",
         "start a run each time",
     ),
+    (
+        "Arguments of `step.run`",
+        "the server is told in development, to show them and to repeat steps with others (`Inngest(step_inputs=…)`)",
+        "never told",
+    ),
     ("An empty list of events", "nothing is sent", "an empty request"),
     ("`except BaseException` around a step", "the step is reported all the same", "the function goes on without it"),
     ("A step of a run that is repeated with edited input", "is executed with it", "returns it as its output"),

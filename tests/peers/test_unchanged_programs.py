@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "tests/peers/programs").glob("*.py"), key=lambda program: program.name)
+
+SHOWN_INPUT = re.compile(r'"input": \[[^]]*\], ')
+"""In development we tell the server the arguments of steps, which the official package does not."""
 
 
 def output(*command: str) -> list[str]:
@@ -29,4 +33,5 @@ def test_a_program_prints_the_same_with_both_packages(program: pathlib.Path) -> 
     official = output(str(program))
 
     assert len(official) > 10
-    assert official == output("-m", "stepserve.as_inngest", str(program))
+    ours = output("-m", "stepserve.as_inngest", str(program))
+    assert official == [SHOWN_INPUT.sub("", line) for line in ours]
