@@ -57,4 +57,5 @@ async def place_order() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    app.run(host=os.environ.get("HOST", "127.0.0.1"), port=int(os.environ.get("PORT", "8000")))
+    # Quart's reloader replaces the process, and whoever started it could no longer end it.
+    app.run(host=os.environ.get("HOST", "127.0.0.1"), port=int(os.environ.get("PORT", "8000")), use_reloader=False)
