@@ -13,7 +13,7 @@ import contextlib
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
-from stepserve_core.executor.slow_readers import ReaderWatch
+from stepserve_core.executor.slow_readers import ReaderWatch, Watched
 
 HEADERS_TIMEOUT = 10.0
 """Seconds from the connection, or from the first byte of a later request, to the end of its headers."""
@@ -42,14 +42,13 @@ def most_connections() -> int:
     return MOST_CONNECTIONS
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(Watched, HttpToolsProtocol):
     """uvicorn's protocol, with these bounds."""
 
     _timer: asyncio.TimerHandle | None = None
     _in_headers = True
     _header_bytes = 0
     _refused = False
-    _reader: ReaderWatch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
         """Begin a connection, or refuse it where there are too many."""
@@ -91,16 +90,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._reader.begin()
 
-    def pause_writing(self) -> None:
-        """Wait for the client, for some time."""
-        super().pause_writing()
-        self._reader.begin()
-
-    def resume_writing(self) -> None:
-        """Go on: it has read most."""
-        self._reader.end()
-        super().resume_writing()
-
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over."""
         self._limit(None)
@@ -110,7 +99,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection."""
         self._limit(None)
-        self._reader.end()
         super().connection_lost(exc)
 
     def _limit(self, seconds: float | None) -> None:
@@ -144,27 +132,10 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle.response_complete if self._in_headers else not self.cycle.response_started
 
 
-class BoundedWebSocket(WSProtocol):
+class BoundedWebSocket(Watched, WSProtocol):
     """uvicorn's WebSocket, whose client has to read too."""
-
-    _reader: ReaderWatch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn types it
         """Begin."""
         super().connection_made(transport)
         self._reader = ReaderWatch(self.loop, transport, lambda: [one.transport for one in self.connections])
-
-    def pause_writing(self) -> None:
-        """Wait for the client, for some time."""
-        super().pause_writing()
-        self._reader.begin()
-
-    def resume_writing(self) -> None:
-        """Go on: it has read most."""
-        self._reader.end()
-        super().resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self._reader.end()
-        super().connection_lost(exc)

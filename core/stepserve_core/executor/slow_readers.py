@@ -71,3 +71,24 @@ class ReaderWatch:
             # Reset it. Otherwise the system would go on offering what it holds, megabytes of it, for minutes.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+
+class Watched(asyncio.Protocol):
+    """Puts the watch around whatever protocol comes after it in the list of bases, which sets `_reader`."""
+
+    _reader: ReaderWatch
+
+    def pause_writing(self) -> None:
+        """Wait for the client, for some time."""
+        super().pause_writing()
+        self._reader.begin()
+
+    def resume_writing(self) -> None:
+        """Go on: it has read most."""
+        self._reader.end()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._reader.end()
+        super().connection_lost(exc)

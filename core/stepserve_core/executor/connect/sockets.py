@@ -8,7 +8,7 @@ from typing import cast
 from websockets.asyncio.server import ServerConnection
 
 from stepserve_core.executor.http_protocol import most_connections
-from stepserve_core.executor.slow_readers import ReaderWatch
+from stepserve_core.executor.slow_readers import ReaderWatch, Watched
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds from the connection to the end of its headers."""
@@ -23,10 +23,8 @@ def bounded_connections() -> type[ServerConnection]:
     """Return the type of the connections of one gateway; they are counted together."""
     open_ones: set[asyncio.Transport] = set()
 
-    class BoundedConnection(ServerConnection):
+    class BoundedConnection(Watched, ServerConnection):
         """A connection of this gateway."""
-
-        _reader: ReaderWatch
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin a connection, or refuse it where there are too many."""
@@ -38,19 +36,8 @@ def bounded_connections() -> type[ServerConnection]:
                 self._socket.write(_CROWDED)
                 self._socket.close()
 
-        def pause_writing(self) -> None:
-            """Wait for the worker, for some time."""
-            super().pause_writing()
-            self._reader.begin()
-
-        def resume_writing(self) -> None:
-            """Go on: it has read most."""
-            self._reader.end()
-            super().resume_writing()
-
         def connection_lost(self, exc: Exception | None) -> None:
             """End."""
-            self._reader.end()
             open_ones.discard(self._socket)
             super().connection_lost(exc)
 
