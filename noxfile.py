@@ -27,8 +27,8 @@ SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED = ("core", "adapters", "tests", "examples", "benchmarks")
 # Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
 # They wait for sockets and processes more than they compute.
-PARALLEL = ("-n", "4", "--dist", "loadfile")
-GROUPED = ("-n", "3", "--dist", "loadgroup")
+PARALLEL = ("-n", "5", "--dist", "loadfile")
+GROUPED = ("-n", "4", "--dist", "loadgroup")
 
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 # The contract's harnesses are called like these, in capitals; `-k` does not mind.
@@ -134,7 +134,7 @@ def tests(session: nox.Session) -> None:
     if session.python == PYTHONS[0] and not session.posargs:
         what += [f"--ignore={path}" for path in SERVER_TESTS]
     elif session.python != PYTHONS[-1] and not session.posargs:
-        what = ["tests/cli/test_serving.py", "tests/demo", "tests/test_examples.py"]
+        what = ["tests/cli/test_serving.py", "tests/demo"]
     session.run("pytest", *what, *PARALLEL, *session.posargs)
 
 
