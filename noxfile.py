@@ -27,7 +27,7 @@ SOURCES = ("core", "adapters", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED = ("core", "adapters", "tests", "examples", "benchmarks")
 # Tests that share what their fixtures start stay in one process: those of a file, or of one framework in the contract.
 # They wait for sockets and processes more than they compute.
-PARALLEL = ("-n", "5", "--dist", "loadfile")
+PARALLEL = ("-n", "5", "--dist", "loadfile", "--no-loadscope-reorder")
 GROUPED = ("-n", "4", "--dist", "loadgroup")
 
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -53,7 +53,7 @@ WARNINGS_OF_OLD = {
 }
 """Beginnings of warnings that old releases cause in newer libraries, and nothing that we could do otherwise."""
 
-SERVER_TESTS = [f"tests/{name}" for name in ("connect", "executor", "cli")]
+SERVER_TESTS = ["executor", "connect", "cli"]
 """What takes longest; the oldest Python runs it in one session only, `oldest`, with the oldest libraries."""
 
 
@@ -73,6 +73,13 @@ REGIMES = {
     "mixed": "kill_between_steps=.2,duplicate_delivery=.2,reorder=.2,late_answer=.2,drop_answer=.2,late_by=5ms,seed=7",
 }
 """What goes wrong in `faults`: each kind at every call, and several at random."""
+
+
+def test_paths(apart: Iterable[str]) -> list[str]:
+    """Return what is in tests/ but `apart`, the examples first: nothing takes one process as long as they do."""
+    found = [path for path in pathlib.Path("tests").iterdir() if path.is_dir() or path.name.startswith("test_")]
+    names = {path.name for path in found} - {"__pycache__", *apart}
+    return [f"tests/{name}" for name in sorted(names, key=lambda name: (name != "test_examples.py", name))]
 
 
 def group(name: str) -> list[str]:
@@ -129,11 +136,11 @@ def tests(session: nox.Session) -> None:
     Between the oldest and the newest Python only what runs end to end, for the sake of time; arguments choose others.
     """
     session.install("-e", ".[all]", *group("test"), *group("servers"), *group("middleware"), *group("security"))
-    apart = ("core", "contract", "dashboard", "peers", "wheel")
-    what = ["tests", *(f"--ignore=tests/{name}" for name in apart)]
+    apart = ["core", "contract", "dashboard", "peers", "wheel"]
     if session.python == PYTHONS[0] and not session.posargs:
-        what += [f"--ignore={path}" for path in SERVER_TESTS]
-    elif session.python != PYTHONS[-1] and not session.posargs:
+        apart += SERVER_TESTS
+    what = test_paths(apart)
+    if session.python not in (PYTHONS[0], PYTHONS[-1]) and not session.posargs:
         what = ["tests/cli/test_serving.py", "tests/demo"]
     session.run("pytest", *what, *PARALLEL, *session.posargs)
 
@@ -179,7 +186,8 @@ def oldest(session: nox.Session, old: str) -> None:
     session.install(*install, *group("test"), *group("servers"))
     arguments = [*(f"-Wignore:{begin}" for begin in WARNINGS_OF_OLD), *session.posargs]
     if old == "server":
-        session.run("pytest", "tests/core", *SERVER_TESTS, *PARALLEL, *arguments)
+        paths = [f"tests/{name}" for name in (*SERVER_TESTS, "core")]
+        session.run("pytest", *paths, *PARALLEL, *arguments)
     harnesses = " or ".join(sorted(name.replace("_", "") for name in frameworks))
     session.run("pytest", "tests/contract", "-k", harnesses, *GROUPED, *arguments)
     special = (path for name in frameworks for path in pathlib.Path("tests/adapters").glob(f"test_{name}*.py"))
