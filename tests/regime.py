@@ -30,6 +30,11 @@ def chosen(config: pytest.Config) -> Faults | None:
     return None if text is None else Faults.parse(text)
 
 
+def kinds_of(faults: Faults | None) -> set[str]:
+    """Return the kinds of faults that happen."""
+    return {kind for kind in KINDS if faults is not None and getattr(faults, kind)}
+
+
 def latest_answer() -> float:
     """Return within how many seconds late answers come: what is due by then is part of what a test waits for."""
     return 2 * current.late_seconds if current is not None and current.late_answer else 0.0
@@ -45,7 +50,7 @@ def regime(request: pytest.FixtureRequest) -> Iterator[None]:
     """Set the regime for a test, or skip the test with the reason for which it has none."""
     global current  # noqa: PLW0603 - systems are started by functions, which no fixture reaches
     faults = chosen(request.config)
-    kinds = {kind for kind in KINDS if faults is not None and getattr(faults, kind)}
+    kinds = kinds_of(faults)
     for marker in request.node.iter_markers("not_under"):
         if kinds and (not marker.args or kinds.intersection(marker.args)):
             pytest.skip(f"not under {', '.join(sorted(kinds))}: {marker.kwargs['reason']}")

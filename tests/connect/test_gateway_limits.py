@@ -10,31 +10,19 @@ from stepserve_core.executor import slow_readers
 from stepserve_core.executor.connect import sockets
 from tests.connect.conftest import Serve
 from tests.connect.raw_worker import raw_worker
+from tests.slow_client import talk
 
 pytestmark = pytest.mark.anyio
 
 NEVER = 3600.0
 
 
-async def talk(port: int, *pieces: bytes, dribble: bytes = b"") -> bytes:
-    """Send pieces, then bytes one after the other; return all that the server says until it hangs up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def drip() -> None:
-        while dribble:
-            await asyncio.sleep(0.01)
-            writer.write(dribble)
-
-    for piece in pieces:
-        writer.write(piece)
-    dripping = asyncio.ensure_future(drip())
+async def said(port: int, *pieces: bytes, dribble: bytes = b"") -> bytes:
+    """Return what the gateway says; nothing, where it resets the connection."""
     try:
-        return await asyncio.wait_for(reader.read(), 30)
+        return await talk(port, *pieces, dribble=dribble)
     except ConnectionResetError:
         return b""
-    finally:
-        dripping.cancel()
-        writer.close()
 
 
 GET = b"GET /v0/connect HTTP/1.1\r\nhost: x\r\n"
@@ -55,7 +43,7 @@ async def test_a_handshake_that_does_not_come_to_an_end_is_cut_off(
 ) -> None:
     monkeypatch.setattr(sockets, "HANDSHAKE_TIMEOUT", 0.2)
     async with serve() as system:
-        answer = await talk(system.server.gateway.port, sent, dribble=dribble)
+        answer = await said(system.server.gateway.port, sent, dribble=dribble)
 
         assert not answer.startswith(b"HTTP/1.1 101")
         async with raw_worker(system.http) as worker:
@@ -72,11 +60,11 @@ async def test_connections_are_counted_and_come_free_again(serve: Serve, monkeyp
     async with serve() as system:
         port = system.server.gateway.port
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
-        refused = await talk(port)
+        refused = await said(port)
         for _, writer in idle:
             writer.close()
             await writer.wait_closed()
-        while (await talk(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"))[9:12] == b"503":
+        while (await said(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"))[9:12] == b"503":
             await asyncio.sleep(0.01)
 
     assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")

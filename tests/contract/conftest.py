@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from stepserve.testing.contract.harness import Harness
-from stepserve_core.faults import KINDS
 from tests import regime
 from tests.contract.faulty import NOT_UNDER, under_faults
 
@@ -67,8 +66,7 @@ def harness(request: pytest.FixtureRequest) -> Harness:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests whose facts do not hold under the regime, with the reason."""
-    faults = regime.chosen(config)
-    kinds = {kind for kind in KINDS if faults is not None and getattr(faults, kind)}
+    kinds = regime.kinds_of(regime.chosen(config))
     for item in items:
         exempt, reason = NOT_UNDER.get(getattr(item, "originalname", item.name), ((), ""))
         if kinds.intersection(exempt):

@@ -470,17 +470,19 @@ def test_a_timeout_around_a_step_that_is_not_the_target_lets_the_function_go_on_
     assert [("target", "T")] == [(op["displayName"], op["data"]) for op in reply.json]
 
 
+async def leave_a_task(ctx: core.Context) -> str:
+    """End while a task that nobody awaits has reached a step."""
+    task = asyncio.ensure_future(ctx.step.run("lost", lambda: ""))
+    await asyncio.sleep(0)
+    assert not task.done()
+    return "ended"
+
+
 def test_tasks_that_the_user_did_not_await_are_said_to_be_lost_also_in_a_call_for_another_step(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def body(ctx: core.Context) -> str:
-        task = asyncio.ensure_future(ctx.step.run("lost", lambda: ""))
-        await asyncio.sleep(0)
-        assert not task.done()
-        return "ended"
-
     with caplog.at_level(logging.WARNING):
-        reply = call("async", body, target=hashed("gone"), plan_only=True)
+        reply = call("async", leave_a_task, target=hashed("gone"), plan_only=True)
 
     assert (500, "step_unexpected") == (reply.status, reply.json["code"])
     assert "'lost'" in caplog.text
@@ -720,14 +722,8 @@ def test_a_task_that_the_user_cancels_is_not_reported() -> None:
 
 
 def test_tasks_that_the_user_did_not_await_are_cancelled_and_said_to_be_lost(caplog: pytest.LogCaptureFixture) -> None:
-    async def body(ctx: core.Context) -> str:
-        task = asyncio.ensure_future(ctx.step.run("lost", lambda: ""))
-        await asyncio.sleep(0)
-        assert not task.done()
-        return "ended"
-
     with caplog.at_level(logging.WARNING):
-        reply = call("async", body)
+        reply = call("async", leave_a_task)
 
     assert (200, "ended") == (reply.status, reply.json)
     assert "'lost'" in caplog.text

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import datetime
 import json
@@ -25,6 +24,7 @@ import pytest
 from tests.executor.crash_app import outcomes, waiter
 from tests.executor.crash_witness import Witness
 from tests.executor.raw_app import Fn, RawApp, served
+from tests.resending import send_until_answered
 
 pytestmark = pytest.mark.anyio
 
@@ -111,17 +111,9 @@ class Feed:
         events = [{"name": f"test/{letter}", "id": f"{letter}-{n}", "data": {"n": n}} for letter in letters]
         events.append({"name": "test/o", "id": f"again-{n}", "data": {"n": n}})
         events += [{"name": f"test/{name}", "data": {"n": n - 3}} for name in ("go", "stop")]
-        # A seed makes the internal ids of a repeated request equal, by which a batch knows its events.
-        seed = base64.b64encode((n << 32).to_bytes(10, "big")).decode()
-        headers = {"x-inngest-event-id-seed": f"1700000000000,{seed}"}
-        while True:
-            try:
-                answer = await self._http.post("/e/key", json=events, headers=headers)
-            except httpx.HTTPError:
-                await asyncio.sleep(0.02)
-            else:
-                assert 200 == answer.status_code, answer.text
-                return
+        answer = await send_until_answered(self._http, "/e/key", events, n)
+
+        assert 200 == answer.status_code, answer.text
 
     async def signal(self, n: int) -> None:
         """Give the run of a number its signal; nobody waits for it where it was given before."""

@@ -10,6 +10,7 @@ import pytest
 
 from stepserve_core.executor import http_protocol
 from stepserve_core.executor.server import RunningServer, ServerConfig, serving
+from tests.slow_client import talk
 
 pytestmark = pytest.mark.anyio
 
@@ -26,26 +27,6 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[RunningServe
     monkeypatch.setattr(http_protocol, "LINGER", 0.1)
     async with serving(ServerConfig(port=0)) as running:
         yield running
-
-
-async def talk(server: RunningServer, *pieces: bytes, dribble: bytes = b"") -> bytes:
-    """Send pieces, then bytes one after the other for as long as the server takes them; return all that it says."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-
-    async def drip() -> None:
-        while dribble:
-            await asyncio.sleep(0.01)
-            writer.write(dribble)
-
-    for piece in pieces:
-        writer.write(piece)
-        await asyncio.sleep(0)
-    dripping = asyncio.ensure_future(drip())
-    try:
-        return await asyncio.wait_for(reader.read(), 30)
-    finally:
-        dripping.cancel()
-        writer.close()
 
 
 async def still_answers(server: RunningServer) -> bool:
@@ -66,7 +47,7 @@ async def still_answers(server: RunningServer) -> bool:
 async def test_a_request_that_does_not_arrive_in_time_is_ended(
     server: RunningServer, sent: bytes, dribble: bytes
 ) -> None:
-    answer = await talk(server, sent, dribble=dribble)
+    answer = await talk(server.port, sent, dribble=dribble)
 
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert answer.endswith(b"the request did not arrive in time")
@@ -74,7 +55,7 @@ async def test_a_request_that_does_not_arrive_in_time_is_ended(
 
 
 async def test_a_body_that_nobody_reads_does_not_hold_the_connection(server: RunningServer) -> None:
-    answer = await talk(server, b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", dribble=b" ")
+    answer = await talk(server.port, b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", dribble=b" ")
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert 1 == answer.count(b"HTTP/1.1")
@@ -82,7 +63,7 @@ async def test_a_body_that_nobody_reads_does_not_hold_the_connection(server: Run
 
 async def test_a_second_request_has_the_same_time_as_the_first(server: RunningServer) -> None:
     first = POST + b"content-length: %d\r\n\r\n%s" % (len(EVENT), EVENT)
-    answer = await talk(server, first, POST, dribble=b"x-a: b\r\n")
+    answer = await talk(server.port, first, POST, dribble=b"x-a: b\r\n")
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"HTTP/1.1 408 Request Timeout\r\n" in answer
@@ -92,7 +73,7 @@ async def test_headers_without_end_are_cut_off_by_size_too(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "HEADERS_TIMEOUT", NEVER)
-    answer = await talk(server, POST, *[b"x-a: " + b"b" * 1000 + b"\r\n"] * 70)
+    answer = await talk(server.port, POST, *[b"x-a: " + b"b" * 1000 + b"\r\n"] * 70)
 
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert await still_answers(server)
@@ -117,7 +98,7 @@ async def test_connections_are_counted_and_come_free_again(
     monkeypatch.setattr(http_protocol, "HEADERS_TIMEOUT", NEVER)
     monkeypatch.setattr(http_protocol, "most_connections", lambda: 20)
     idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
-    refused = await talk(server)
+    refused = await talk(server.port)
     for _, writer in idle:
         writer.close()
         await writer.wait_closed()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import random
 
 import httpx
 
+from tests.resending import send_until_answered
 from tests.soak.app import expected
 from tests.soak.keys import EVENT_KEY
 
@@ -41,19 +41,9 @@ class Feed:
 
     async def _send(self, n: int) -> None:
         events = [{"name": f"soak/{name}", "id": f"{name}-{n}", "data": {"n": n}} for name in NAMES]
-        # The same seed gives the same internal ids, by which a repeated request is known.
-        seed = base64.b64encode((n << 32).to_bytes(10, "big")).decode()
-        while True:
-            try:
-                answer = await self._http.post(
-                    f"/e/{EVENT_KEY}", json=events, headers={"x-inngest-event-id-seed": f"1700000000000,{seed}"}
-                )
-            except httpx.HTTPError:
-                await asyncio.sleep(0.02)
-            else:
-                if answer.status_code != 200:
-                    raise RuntimeError(f"events were refused: {answer.status_code} {answer.text}")
-                return
+        answer = await send_until_answered(self._http, f"/e/{EVENT_KEY}", events, n)
+        if answer.status_code != 200:
+            raise RuntimeError(f"events were refused: {answer.status_code} {answer.text}")
 
     async def release(self, n: int) -> None:
         """Send everything that runs of a number may wait for."""
