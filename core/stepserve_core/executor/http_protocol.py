@@ -24,6 +24,10 @@ BODY_TIMEOUT = 60.0
 STREAM_TIMEOUT = 15 * 60.0
 """Seconds for a body of the type text/stream: it comes as it is made (executor.md 10.4)."""
 
+KEEP_ALIVE = 75
+"""Seconds that a connection may wait for its next request. Far more than clients keep unused ones (httpx 5 s, aiohttp
+15 s, Node 5 s): where both give up at the same moment, a request meets a connection that is just being closed."""
+
 LINGER = 1.0
 """Seconds that a refused connection stays open for reading, so that the answer arrives."""
 
@@ -54,10 +58,23 @@ class BoundedProtocol(Watched, HttpToolsProtocol):
         """Begin a connection, or refuse it where there are too many."""
         super().connection_made(transport)
         self._reader = ReaderWatch(self.loop, transport, lambda: [one.transport for one in self.connections])
-        if len(self.connections) > most_connections():
+        if len(self.connections) > most_connections() and not self._make_room():
             self._refuse(b"503 Service Unavailable", b"too many connections; try again later")
             return
         self._limit(HEADERS_TIMEOUT)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest for another request; return False where none waits."""
+        waiting = {
+            task.when(): one.transport
+            for one in self.connections
+            if isinstance(one, BoundedProtocol)  # and no WebSocket
+            and (task := one.timeout_keep_alive_task) is not None
+            and not one.transport.is_closing()
+        }
+        if waiting:
+            waiting[min(waiting)].close()
+        return bool(waiting)
 
     def data_received(self, data: bytes) -> None:
         """Take in what arrived."""

@@ -48,3 +48,8 @@ REDIRECTS = 60
 GATEWAY_REDIRECTS = 10
 GATEWAY_BODY = 4 * MEBIBYTE
 IDEMPOTENCY_WINDOW = DAY
+
+UNUSED_CONNECTION = 1.0
+"""How long a connection to an app, or to whatever a gateway step asks, is kept without use. Less than servers keep
+theirs (gunicorn 2 s, uvicorn, Hypercorn and Node 5 s): a call that meets one which is just being closed is lost, and
+uses up an attempt."""

@@ -28,7 +28,7 @@ from stepserve_core.executor.fault_injection import FaultInjector
 from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
-from stepserve_core.executor.http_protocol import BoundedProtocol, BoundedWebSocket
+from stepserve_core.executor.http_protocol import KEEP_ALIVE, BoundedProtocol, BoundedWebSocket
 from stepserve_core.executor.listening import QuietServer, bind, bind_gateway, reachable
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
@@ -239,6 +239,7 @@ def _uvicorn_config(api: Starlette, config: ServerConfig) -> uvicorn.Config:
         lifespan="off",
         http=BoundedProtocol,
         ws=BoundedWebSocket,
+        timeout_keep_alive=KEEP_ALIVE,
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=max(1, round(config.grace)),
