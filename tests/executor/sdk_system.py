@@ -11,6 +11,7 @@ import httpx
 import stepserve.asgi
 from stepserve import Function, Inngest
 from stepserve_core.executor.clock import Clock
+from stepserve_core.executor.gateway_policy import DEV_ENTRIES
 from stepserve_core.executor.server import ServerConfig, serving
 from tests import regime
 from tests.executor.raw_app import RawApp, served
@@ -26,11 +27,12 @@ async def sdk_system(
     """Run an executor, and an app that serves what `define` makes of a client that knows the executor.
 
     The client is `system.client`. With a signing key both are in production mode; so they are where clocks differ,
-    which nobody would notice without signatures.
+    which nobody would notice without signatures; but what development allows is allowed then too.
     """
     defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
-    if regime.current is not None and regime.current.clock_skew:
-        defaults |= {"kind": "cloud", "signing_key": KEY, "event_keys": ["key"]}
+    is_skewed = regime.current is not None and regime.current.clock_skew > 0
+    if is_skewed:
+        defaults |= {"kind": "cloud", "signing_key": KEY, "event_keys": ["key"], "gateway_allow": DEV_ENTRIES}
     config = regime.under_regime(ServerConfig(**{**defaults, **settings}))
     headers = {"authorization": f"Bearer {config.signing_key}"} if config.signing_key else {}
     async with serving(config, clock=clock) as server:
@@ -41,6 +43,7 @@ async def sdk_system(
             is_production=config.kind == "cloud",
             signing_key=config.signing_key,
             event_key="key",
+            step_inputs=is_skewed or None,
         )
         async with (
             served(stepserve.asgi.serve(client, define(client))) as origin,

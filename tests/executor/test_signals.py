@@ -42,6 +42,7 @@ def payment_functions(colour: str) -> Any:
     return make
 
 
+@pytest.mark.not_under("clock_skew", reason="apps refuse the signatures of a clock that a test moves")
 @pytest.mark.not_under(*regime.REPEATS, reason="a signal that is sent again finds nobody, and its answer says so")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_step_sends_a_signal_to_the_run_that_waits_for_it(colour: str) -> None:
@@ -77,6 +78,7 @@ async def test_a_client_sends_signals_with_its_key() -> None:
         assert 401 == refused.status_code
 
 
+@pytest.mark.not_under("clock_skew", reason="apps refuse the signatures of a clock that a test moves")
 async def test_a_wait_for_a_signal_ends_with_its_timeout() -> None:
     async with sdk_system(payment_functions("async"), clock=VirtualClock()) as system:
         waiting = await system.send("shop/order", {"order": 7})
@@ -87,6 +89,7 @@ async def test_a_wait_for_a_signal_ends_with_its_timeout() -> None:
         assert await system.client.send_signal("paid-7", "late") is None
 
 
+@pytest.mark.not_under("clock_skew", reason="apps refuse the signatures of a clock that a test moves")
 async def test_a_second_run_that_waits_for_the_same_signal_fails_at_once() -> None:
     async with sdk_system(payment_functions("async"), clock=VirtualClock()) as system:
         first = await system.send("shop/order", {"order": 7})
@@ -98,6 +101,7 @@ async def test_a_second_run_that_waits_for_the_same_signal_fails_at_once() -> No
         assert ("Completed", ["paid-7", "first"]) == await system.outcome(first)
 
 
+@pytest.mark.not_under("clock_skew", reason="apps refuse the signatures of a clock that a test moves")
 async def test_a_second_run_may_take_the_place_of_the_first_which_goes_on_after_its_timeout() -> None:
     async with sdk_system(payment_functions("async"), clock=VirtualClock()) as system:
         first = await system.send("shop/order", {"order": 7})
