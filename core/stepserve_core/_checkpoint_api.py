@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import msgspec
 
@@ -81,7 +81,7 @@ class CheckpointAPI:
         Raises:
             CheckpointFailedError: the server refused it, or no attempt brought an answer.
         """
-        url = urljoin(self._client.api_origin, path)
+        url = self._client.settings.api_url(path)
         failure, ends_at = "", time.monotonic() + PATIENCE
         for attempt in range(ATTEMPTS):
             if attempt:

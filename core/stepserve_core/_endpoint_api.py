@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import msgspec
 
@@ -60,7 +60,7 @@ class EndpointAPI(CheckpointAPI):
     def result_url(self) -> str:
         """Where a client finds the result."""
         path = f"/v1/http/runs/{self.run_id}/output?token={quote(self.token, safe='')}"
-        return urljoin(self._client.api_origin, path)
+        return self._client.settings.api_url(path)
 
     async def save(self, runtime: Runtime, call: CallReference | None, steps: Sequence[Op]) -> None:
         """Save steps of the run, and begin it if need be.

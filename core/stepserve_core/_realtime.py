@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import msgspec
 
@@ -191,7 +191,7 @@ async def subscribe(client: Inngest, topics: Sequence[Topic[T]]) -> AsyncGenerat
         while True:
             try:
                 token = (await subscription_token(client, AsyncRuntime(), topics))["key"]
-                url = urljoin(client.api_origin, f"{STREAM}?token={quote(str(token))}")
+                url = client.settings.api_url(f"{STREAM}?token={quote(str(token))}")
                 has_begun = True
                 async with http.stream("GET", url) as response:
                     if response.status_code != 200:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -155,7 +155,7 @@ async def register(
     headers = {**client.headers, _protocol.FRAMEWORK: framework}
     if server_kind:
         headers[_protocol.EXPECTED_SERVER_KIND] = server_kind
-    target = urljoin(client.api_origin, "/fn/register")
+    target = client.settings.api_url("/fn/register")
     if deploy_id:
         target += "?" + urlencode({"deployId": deploy_id})
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -40,7 +40,7 @@ async def ask_server(
     Raises:
         ServerAPIError: the server could not be reached, does not know the path, or refused.
     """
-    url = urljoin(client.api_origin, path) + (f"?{urlencode(query)}" if query else "")
+    url = client.settings.api_url(path) + (f"?{urlencode(query)}" if query else "")
     headers = {**client.headers, "content-type": content_type}
     try:
         response = await send_authenticated(client, runtime, method, url, headers=headers, body=body, timeout=TIMEOUT)

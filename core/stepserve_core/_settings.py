@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from stepserve_core._signature import check_key
 from stepserve_core.errors import ConfigurationError, SigningKeyMissingError
@@ -34,6 +35,10 @@ class Settings(NamedTuple):
     def keys(self) -> tuple[str, ...]:
         """The signing keys, the primary one first."""
         return tuple(key for key in (self.signing_key, self.signing_key_fallback) if key)
+
+    def api_url(self, path: str) -> str:
+        """Return the URL of `path` (with its leading slash) in the REST API."""
+        return _root(self.api_origin) + path
 
     def require_signing_key(self) -> None:
         """Refuse to serve without a key where everybody could call.
@@ -77,6 +82,12 @@ def resolve(
         signing_key_fallback=_key_variable("INNGEST_SIGNING_KEY_FALLBACK", variables),
         env=env or next((variables[name] for name in _BRANCH_VARIABLES if variables.get(name)), None),
     )
+
+
+@functools.cache
+def _root(origin: str) -> str:
+    """Return an origin without a path. Kept: to take a URL apart costs as much as saving a step."""
+    return urljoin(origin, "/")[:-1]
 
 
 def is_enabled(text: str | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 import msgspec
 
@@ -51,7 +50,7 @@ async def fetch_state(client: Inngest, runtime: Runtime, call: Call) -> None:
     """
 
     async def get(what: str, shape: type[Any], wanted: str) -> Any:
-        url = urljoin(client.api_origin, f"/v0/runs/{call.ctx.run_id}/{what}")
+        url = client.settings.api_url(f"/v0/runs/{call.ctx.run_id}/{what}")
         try:
             response = await send_authenticated(client, runtime, "GET", url, headers=client.headers, timeout=TIMEOUT)
         except _http.HTTPFailedError as error:

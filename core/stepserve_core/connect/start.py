@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from stepserve_core import _http
 from stepserve_core._registration import send_authenticated
@@ -58,7 +58,7 @@ async def flush(client: Inngest, reply: WorkerReply, timeout: float) -> None:
 
 
 async def _post(client: Inngest, path: str, message: Message, timeout: float) -> _http.HTTPResponse:
-    url = urljoin(client.api_origin, path)
+    url = client.settings.api_url(path)
     headers = {**client.headers, "content-type": CONTENT_TYPE}
     body, runtime = message.encode(), AsyncRuntime()
     try:

@@ -91,9 +91,12 @@ def _save(
     refusal = _refuse_all(run, scope.registry.limits_of(run.function_id), ops)
     if refusal is not None:
         return None, refusal
-    called_at = run.rank if item_id is None else scope.tables.queue.advance(item_id, generation, scope.now + LEASE)
-    if called_at is None:
-        return None, CheckpointRefusedError(409, "stale dispatch: this call is not under way any more")
+    called_at = run.rank
+    if item_id is not None:
+        got_on = scope.tables.queue.advance(item_id, generation, scope.now + LEASE, if_before=scope.now + LEASE / 2)
+        if got_on is None:
+            return None, CheckpointRefusedError(409, "stale dispatch: this call is not under way any more")
+        called_at = got_on
     for op in ops:
         refusal = _save_op(scope, run, op, called_at)
         if refusal is not None:

@@ -134,17 +134,25 @@ class Queue:
         for item_id in item_ids:
             self._execute("UPDATE queue SET rank = ? WHERE id = ? AND state = 2", (lease_until, item_id))
 
-    def advance(self, item_id: str, generation: int, lease_until: float) -> float | None:
-        """Note that a leased item got on: its attempts begin anew, and its lease is extended.
+    def advance(self, item_id: str, generation: int, lease_until: float, *, if_before: float) -> float | None:
+        """Note that a leased item got on: its attempts begin anew, and a lease that ends `if_before` is extended.
 
         Return when it was queued; None where the lease was lost. `generation` 0 stands for whichever it is.
         """
         row = self._execute(
-            "UPDATE queue SET attempt = 0, rank = max(rank, ?) WHERE id = ? AND ? IN (0, generation) AND state = 2"
-            " RETURNING queued_at",
-            (lease_until, item_id, generation),
+            "SELECT queued_at, attempt, rank FROM queue WHERE id = ? AND ? IN (0, generation) AND state = 2",
+            (item_id, generation),
         ).fetchone()
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        queued_at, attempt, lease_ends = row
+        if attempt or lease_ends < if_before:  # steps come in numbers: hardly any has something to change
+            self._execute(
+                "UPDATE queue SET attempt = 0, rank = max(rank, ?) WHERE id = ?",
+                (lease_until, item_id),
+            )
+        moment: float = queued_at
+        return moment
 
     def expire_leases(self, now: float | None) -> list[str]:
         """Make leased items ready again whose lease has ended; None ends all. Return their ids."""
