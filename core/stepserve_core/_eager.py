@@ -31,6 +31,20 @@ def start(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None],
         factory.remove()
 
 
+def begin(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    """Run `coroutine` in a task of its own: here as far as it comes without waiting. None if that was all of it.
+
+    The task is not made by the loop's task factory: that would take it for one that a function made.
+    """
+    if sys.version_info >= (3, 12):
+        eager = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return None if eager.done() and eager.result() is None else eager
+    begun = _Begun(coroutine)
+    task: asyncio.Task[None] = asyncio.Task(begun, loop=loop)
+    begun.begin(loop, task)
+    return None if begun.is_over else task
+
+
 class _UntilFirst:
     """A task factory that tells of the first task, and then gives way to the one that was there before."""
 
@@ -61,14 +75,14 @@ if sys.version_info < (3, 12):
     class _Begun(Coroutine[Any, Any, None]):
         """A coroutine whose first part is run before its task gets to it, but as if by that task."""
 
-        __slots__ = ("_awaited", "_context", "_coroutine", "_is_first", "_is_over")
+        __slots__ = ("_awaited", "_context", "_coroutine", "_is_first", "is_over")
 
         def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
             self._coroutine = coroutine
             self._context = contextvars.copy_context()
             self._awaited: Any = None
             self._is_first = True
-            self._is_over = False
+            self.is_over = False
 
         def begin(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
             outer = asyncio.current_task(loop)
@@ -78,7 +92,7 @@ if sys.version_info < (3, 12):
             try:
                 self._awaited = self._context.run(self._coroutine.send, None)
             except BaseException as error:
-                self._is_over = True
+                self.is_over = True
                 if not isinstance(error, StopIteration):
                     raise
             finally:
@@ -87,7 +101,7 @@ if sys.version_info < (3, 12):
                     asyncio.tasks._enter_task(loop, outer)
 
         def send(self, value: Any) -> Any:
-            if self._is_over:
+            if self.is_over:
                 raise StopIteration
             if self._is_first:  # the task shall wait for what the first part waits for
                 self._is_first = False
@@ -95,7 +109,7 @@ if sys.version_info < (3, 12):
             return self._context.run(self._coroutine.send, value)
 
         def throw(self, *error: Any) -> Any:
-            if self._is_over:
+            if self.is_over:
                 raise StopIteration
             if self._is_first and self._awaited is not None:  # the task was cancelled before it knew this
                 self._awaited.cancel()

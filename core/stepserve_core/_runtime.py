@@ -196,7 +196,13 @@ class AsyncRuntime:
 
     async def complete(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
         """Do something to its end, even where the waiting for it is cancelled."""
-        await self.join(self.begin(work))
+        import asyncio  # noqa: PLC0415
+
+        from stepserve_core import _eager  # noqa: PLC0415 - it imports asyncio
+
+        begun = _eager.begin(asyncio.get_running_loop(), work(self))
+        if begun is not None:
+            await self.join(begun)
 
     def later(self, seconds: float, call: Callable[[], object]) -> asyncio.TimerHandle:
         """Call something after a while; `cancel` forgets it."""
