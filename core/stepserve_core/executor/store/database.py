@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
+import threading
 from pathlib import Path
 
 from stepserve_core.executor.store.damage import DatabaseError, check, check_size, damaged, is_damage
@@ -112,9 +114,24 @@ def _prepare(connection: sqlite3.Connection, path: str | None, synchronous: str)
 
 
 def _migrate(connection: sqlite3.Connection, path: str | None, version: int) -> None:
+    if path is None:
+        with _blank_lock:
+            _blank().backup(connection)
+        return
     if version:
         _log.warning("migrating %s from schema %d to %d", path, version, VERSION)
     try:
         migrate(connection, version, APPLICATION_ID)
     except sqlite3.Error as error:
         raise DatabaseError(f"{path} cannot be migrated from schema {version} to {VERSION}: {error}") from None
+
+
+_blank_lock = threading.Lock()
+
+
+@functools.cache
+def _blank() -> sqlite3.Connection:
+    """Return a database in memory with all tables and no rows. To copy it takes a tenth of the time of making one."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    migrate(connection, 0, APPLICATION_ID)
+    return connection
