@@ -108,8 +108,8 @@ async def send(
     """Send a request and wait for its response.
 
     Args:
-        timeout: seconds without progress after which we give up.
-        repeatable: whether it does no harm to send it again. Such requests take a tenth of the CPU.
+        timeout: seconds without progress after which we give up; for a repeatable request, seconds for all of it.
+        repeatable: whether it does no harm to send it again. Such requests take a quarter of the CPU.
 
     Raises:
         HTTPFailedError: no response came back.

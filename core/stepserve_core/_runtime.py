@@ -266,7 +266,8 @@ class Threads:
     Bounded: a call that finds no free thread waits, and its request with it, so that the server sees the delay.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = workers
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -280,15 +281,15 @@ class Threads:
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Begin to call `function` in a thread that sees the caller's context variables."""
-        return self._get(_max_workers() or None).submit(contextvars.copy_context().run, function)
+        return self._get().submit(contextvars.copy_context().run, function)
 
-    def _get(self, workers: int | None) -> ThreadPoolExecutor:
+    def _get(self) -> ThreadPoolExecutor:
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
             with self._lock:
                 if self._pool is None:
-                    self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stepserve")
+                    self._pool = ThreadPoolExecutor(self._workers or _max_workers() or None, "stepserve")
         return self._pool
 
 
@@ -338,8 +339,8 @@ def _name(function: object) -> str:
 
 
 threads = Threads()
-senders = Threads()
-"""For what goes on beside functions; never in their pool, where it could wait for those that wait for it."""
+senders = Threads(64)
+"""For requests beside functions; never in their pool, where they could wait for those that wait for them."""
 
 background_loop = BackgroundLoop()
 
@@ -347,7 +348,7 @@ background_loop = BackgroundLoop()
 def _forget_threads() -> None:
     """Start anew in a forked child: threads do not survive a fork (gunicorn with --preload, Celery)."""
     threads.__init__()  # type: ignore[misc]
-    senders.__init__()  # type: ignore[misc]
+    senders.__init__(64)  # type: ignore[misc]
     background_loop.__init__()  # type: ignore[misc]
 
 

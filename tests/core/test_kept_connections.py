@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, TypeVar
 
 import pytest
+from typing_extensions import Self
 
 from stepserve_core import _http, _kept_connections
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
@@ -24,6 +27,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r
 CUT_OFF = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok"
 INFORMED = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n"
 SILENCE = b""
+UNASKED = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
 
@@ -37,7 +41,7 @@ def _no_connections(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     connections = _kept_connections._Connections()
     monkeypatch.setattr(_kept_connections, "_connections", connections)
     yield
-    connections.sync.close()
+    connections.close()
 
 
 class RawServer:
@@ -64,13 +68,16 @@ class RawServer:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
                 for _ in range(self._most):
-                    if not connection.recv(65536):
+                    if not _read_request(connection):
                         break
-                    connection.sendall(self._answer)
+                    self._send(connection)
                 if self._answer == SILENCE:
                     self.over.wait(10)
 
-    def __enter__(self) -> RawServer:
+    def _send(self, connection: socket.socket) -> None:
+        connection.sendall(self._answer)
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -81,20 +88,57 @@ class RawServer:
         self._listener.close()
 
 
-def run(colour: str, scenario: Callable[[Send], Coroutine[Any, Any, T]], timeout: float = 10.0) -> T:
+def _read_request(connection: socket.socket) -> bool:
+    """Read a request, which ends with the body that all have here; return False at the end of the connection."""
+    received = b""
+    while not received.endswith(b"{}"):
+        data = connection.recv(65536)
+        if not data:
+            return False
+        received += data
+    return True
+
+
+class DrippingServer(RawServer):
+    """Sends a byte of a head that never ends, and another one, and another one."""
+
+    def _send(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not self.over.wait(0.01):
+                connection.sendall(b"H")
+
+
+class ChattyServer(RawServer):
+    """Sends more than it was asked for, after its answer, and does not close the connection."""
+
+    def _send(self, connection: socket.socket) -> None:
+        connection.sendall(self._answer)
+        connection.sendall(UNASKED)
+        self.unasked.set()
+
+    def __init__(self, answer: bytes, *, most: int) -> None:
+        super().__init__(answer, most=most)
+        self.unasked = threading.Event()
+
+
+def run(
+    colour: str,
+    scenario: Callable[[Send], Coroutine[Any, Any, T]],
+    timeout: float = 10.0,
+    headers: Mapping[str, str] = {"x-name": "value"},
+) -> T:
     """Run a scenario in a runtime of the colour."""
     runtime: Runtime = SyncRuntime() if colour == "sync" else AsyncRuntime()
 
     async def send(url: str) -> _http.HTTPResponse:
-        headers = {"x-name": "value"}
         return await _http.send(runtime, "POST", url, headers=headers, body=b"{}", timeout=timeout, repeatable=True)
 
     return run_sync(scenario(send)) if colour == "sync" else asyncio.run(scenario(send))
 
 
-def send_once(colour: str, url: str, timeout: float = 10.0) -> _http.HTTPResponse:
+def send_once(colour: str, url: str, **options: Any) -> _http.HTTPResponse:
     """Send one request."""
-    return run(colour, lambda send: send(url), timeout)
+    return run(colour, lambda send: send(url), **options)
 
 
 def test_a_request_arrives_as_it_was_given(colour: str) -> None:
@@ -188,10 +232,40 @@ def test_responses_of_other_forms_are_read(colour: str, answer: bytes, expected:
     assert expected == response
 
 
-@pytest.mark.parametrize("answer", [CUT_OFF, b"SSH-2.0-OpenSSH\r\n\r\n"], ids=["cut off", "no HTTP"])
-def test_what_is_no_response_is_a_failure(colour: str, answer: bytes) -> None:
-    with RawServer(answer) as server, pytest.raises(_http.HTTPFailedError, match="RemoteProtocolError"):
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (CUT_OFF, "IncompleteRead"),
+        (CHUNKED[:-9], "IncompleteRead"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "BadStatusLine"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n", "HTTPException"),
+    ],
+    ids=["cut off", "cut off chunks", "no HTTP", "too many headers"],
+)
+def test_what_is_no_response_is_a_failure(colour: str, answer: bytes, error: str) -> None:
+    with RawServer(answer) as server, pytest.raises(_http.HTTPFailedError, match=error):
         send_once(colour, server.origin)
+
+
+def test_an_answer_to_a_request_that_was_never_made_is_not_taken_for_one(colour: str) -> None:
+    """A proxy may say 408 over a connection that nobody used for a while, before it closes it."""
+
+    async def scenario(send: Send) -> list[bytes]:
+        first = await send(server.origin)
+        server.unasked.wait(10)
+        return [first.body, (await send(server.origin)).body]
+
+    with ChattyServer(CLOSING.replace(b"connection: close\r\n", b""), most=2) as server:
+        bodies = run(colour, scenario)
+
+    assert [b"ok", b"ok"] == bodies
+
+
+def test_a_response_that_comes_byte_by_byte_is_given_up_when_its_time_is_over(colour: str) -> None:
+    with DrippingServer(CLOSING) as server, pytest.raises(_http.HTTPFailedError, match="TimeoutError"):
+        send_once(colour, server.origin, timeout=0.1)
+
+    assert 1 == server.connections
 
 
 def test_a_response_that_does_not_come_is_a_failure(colour: str) -> None:
@@ -209,9 +283,13 @@ def test_a_server_that_is_not_there_is_a_failure(colour: str) -> None:
         send_once(colour, f"http://127.0.0.1:{port}/")
 
 
-def test_a_header_that_http_cannot_carry_is_a_failure(colour: str) -> None:
-    with serving(Reply()) as server, pytest.raises(_http.HTTPFailedError, match="LocalProtocolError"):
-        send_once(colour, f"{server.origin}/a b")
+@pytest.mark.parametrize(
+    ("path", "headers", "error"),
+    [("/a b", {}, "InvalidURL"), ("/", {"x": "a\nb"}, "ValueError"), ("/", {"x": "\u4e2d"}, "UnicodeEncodeError")],
+)
+def test_what_http_cannot_carry_is_a_failure(colour: str, path: str, headers: dict[str, str], error: str) -> None:
+    with serving(Reply()) as server, pytest.raises(_http.HTTPFailedError, match=error):
+        send_once(colour, f"{server.origin}{path}", headers=headers)
 
     assert [] == server.requests
 
@@ -255,45 +333,43 @@ def test_a_password_in_the_url_is_sent_as_httpx_sends_it(colour: str) -> None:
     assert "Basic dXNlcjpwYXNzd29yZA==" == server.requests[0].headers["authorization"]
 
 
-def test_a_request_that_is_cancelled_leaves_no_connection_to_be_used_again(
-    colour: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_that_is_cancelled_goes_on_in_its_thread_and_its_answer_is_nobody_elses(colour: str) -> None:
     """A `def` function cannot be cancelled, but its thread can be interrupted: by Ctrl-C, for example."""
     arrived, may_answer = threading.Event(), threading.Event()
 
     def answer(request: object) -> Reply:
         del request
-        if not arrived.is_set():
-            arrived.set()
-            may_answer.wait(10)
-        return Reply(body=b"late" if not may_answer.is_set() else b"in time")
+        if arrived.is_set():
+            return Reply(body=b"of the second")
+        arrived.set()
+        may_answer.wait(10)
+        return Reply(body=b"of the first")
 
-    async def interrupted(send: Send, url: str) -> None:
-        task = asyncio.ensure_future(send(url))
+    async def scenario(send: Send) -> bytes:
+        task = asyncio.ensure_future(send(server.origin))
         while not arrived.is_set():
             await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.wait([task])
+
         assert task.cancelled()
 
-    async def scenario(send: Send) -> bytes:
-        if colour == "sync":
-            arrived.set()  # the answer comes at once, and the thread is interrupted when it has read it
-            with monkeypatch.context() as patch:
-                patch.setattr(_kept_connections._Exchange, "receive", _interrupt)
-                with pytest.raises(KeyboardInterrupt):
-                    await send(server.origin)
-        else:
-            await interrupted(send, server.origin)
         may_answer.set()
         return (await send(server.origin)).body
 
+    async def interrupted(send: Send) -> bytes:
+        may_answer.set()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(http.client.HTTPResponse, "read", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                await send(server.origin)
+        return (await send(server.origin)).body
+
     with LocalServer(answer) as server:
-        body = run(colour, scenario)
+        body = run(colour, interrupted if colour == "sync" else scenario)
 
-    assert b"in time" == body
-    assert 2 == len(server.connections)
+    assert b"of the second" == body
 
 
-def _interrupt(exchange: object, data: bytes) -> bool:
+def _interrupt(response: object) -> bytes:
     raise KeyboardInterrupt
