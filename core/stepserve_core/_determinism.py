@@ -102,11 +102,11 @@ class CheckedRun(Run):
         self._pending: DeterminismError | None = None
         self._reached: str | None = None
 
-    def identify(self, step_id: str) -> tuple[str, int | None]:
+    def identify(self, step_id: str) -> str:
         """Count a use of a step id, as the base does, and look whether the same place in the code used it before."""
         if self._pending is not None:
             self._depart(self._pending)
-        hashed, index = super().identify(step_id)
+        hashed = super().identify(step_id)
         self.checker.remember(hashed, step_id)
         self._note_company()
         self._reached = step_id
@@ -114,7 +114,7 @@ class CheckedRun(Run):
         sites = self._sites.get(step_id)
         if sites is None:
             self._sites[step_id] = {site}
-            return hashed, index
+            return hashed
         if site in sites:
             place = "" if frame is None else f", {frame.f_code.co_filename}:{frame.f_lineno}"
             self._find(
@@ -122,7 +122,7 @@ class CheckedRun(Run):
                 f" apart by their order alone. Put what differs into the id: step.run(f'{step_id}-{{item.id}}', …)"
             )
         sites.add(site)
-        return hashed, index
+        return hashed
 
     def recall(self, hashed: str) -> object:
         """Return a memo, as the base does, and look whether steps are reached in the order in which they finished."""

@@ -92,13 +92,15 @@ class Run:
         self.departure: Abort | Interrupt | None = None
         """Why the function is being left, once it is."""
         self._uses: dict[str, int] = {}
+        self.repeats: dict[str, int] = {}
+        """The hashed id of each repeated step to the index that tells it from the first (6.1)."""
         self._last_failure: StepError | None = None
         self.edited_input: dict[str, list[object]] = {}
         self.open_defers: Callable[[], Defers] | None = None
         """Gives what the function defers (13.6); the engine has no part in it."""
 
-    def identify(self, step_id: str) -> tuple[str, int | None]:
-        """Count a use of `step_id`; return its hashed id and the index of the repeat (6.1).
+    def identify(self, step_id: str) -> str:
+        """Count a use of `step_id` and return its hashed id; that of a repeat is noted in `repeats` (6.1).
 
         Raises:
             NestedStepInterrupt: another step of this run is being executed around this one (6.6).
@@ -110,7 +112,7 @@ class Run:
         if step_id not in uses:
             uses[step_id] = 1
             try:
-                return hash_step_id(step_id), None
+                return hash_step_id(step_id)
             except AttributeError:
                 raise TypeError(f"a step id is text, not {type(step_id).__name__}: step.run('charge', …)") from None
         return self._identify_repeat(step_id)
@@ -135,13 +137,15 @@ class Run:
     def _is_refusing(self) -> bool:
         return self._refusal is not None or self.departure is not None
 
-    def _identify_repeat(self, step_id: str) -> tuple[str, int]:
+    def _identify_repeat(self, step_id: str) -> str:
         index = self._uses[step_id]
         while f"{step_id}:{index}" in self._uses:  # the repeat of "a" must not collide with a step named "a:1"
             index += 1
         self._uses[step_id] = index + 1
         self._uses[f"{step_id}:{index}"] = 1
-        return hash_step_id(f"{step_id}:{index}"), index
+        hashed = hash_step_id(f"{step_id}:{index}")
+        self.repeats[hashed] = index
+        return hashed
 
     def recall(self, hashed: str) -> object:
         """Return the memoised result of a step, or MISSING.

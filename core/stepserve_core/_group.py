@@ -123,8 +123,8 @@ class Group:
             ValueError, TypeError: there are no variants, or `select` cannot be used.
         """
         experiment = _experiment(self._run, experiment_id, variants, select)
-        hashed, index = self._run.identify(experiment_id)
-        variant = await self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask)
+        hashed = self._run.identify(experiment_id)
+        variant = await self._resolve(experiment_id, hashed, experiment.read, experiment.ask)
         with experiment.entered(variant, hashed) as run_variant:
             output: T = await run_variant()
         return output
@@ -212,8 +212,8 @@ class GroupSync:
             ValueError, TypeError: there are no variants, or `select` cannot be used.
         """
         experiment = _experiment(self._run, experiment_id, variants, select)
-        hashed, index = self._run.identify(experiment_id)
-        variant = self._resolve(experiment_id, hashed, index, experiment.read, experiment.ask_sync)
+        hashed = self._run.identify(experiment_id)
+        variant = self._resolve(experiment_id, hashed, experiment.read, experiment.ask_sync)
         with experiment.entered(variant, hashed) as run_variant:
             output: T = run_variant()
         return output

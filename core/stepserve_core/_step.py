@@ -70,7 +70,7 @@ class StepSync(_Steps, ExtraStepsSync):
     ) -> T:
         """Call `handler` once and remember what it returns; later calls get it back, of the same type."""
         run = self._run
-        hashed, index = run.identify(step_id)
+        hashed = run.identify(step_id)
         value: Any = run.recall(hashed)
         converter = None
         if (
@@ -81,7 +81,7 @@ class StepSync(_Steps, ExtraStepsSync):
             converter = self._asks.converter(handler, output_type)
         if value is MISSING or run.new_code_due or converter is not None:  # rare; memos take no further call
             ask = self._asks.run, handler, handler_args, converter
-            value = self._act(step_id, hashed, index, value, reader(converter, step_id), *ask)
+            value = self._act(step_id, hashed, value, reader(converter, step_id), *ask)
         output: T = value
         return output
 
@@ -137,24 +137,22 @@ class StepSync(_Steps, ExtraStepsSync):
         return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)  # type: ignore[no-any-return]
 
     def _reach(self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object) -> Any:
-        return self._resolve(step_id, *self._run.identify(step_id), read, ask, *args)
+        return self._resolve(step_id, self._run.identify(step_id), read, ask, *args)
 
     def _resolve(
         self,
         step_id: str,
         hashed: str,
-        index: int | None,
         read: Read | None,
         ask: Callable[..., Ask],
         *args: object,
     ) -> Any:
-        return self._act(step_id, hashed, index, self._run.recall(hashed), read, ask, *args)
+        return self._act(step_id, hashed, self._run.recall(hashed), read, ask, *args)
 
     def _act(
         self,
         step_id: str,
         hashed: str,
-        index: int | None,
         value: object,
         read: Read | None,
         ask: Callable[..., Ask],
@@ -164,7 +162,7 @@ class StepSync(_Steps, ExtraStepsSync):
         if run.new_code_due:
             run_sync(run.start_new_code())
         if value is MISSING:
-            value = run_sync(run.reach(Found(step_id, hashed, index, ask(*args))))
+            value = run_sync(run.reach(Found(step_id, hashed, run.repeats.get(hashed), ask(*args))))
         if read is None:
             return value
         try:
@@ -215,7 +213,7 @@ class Step(_Steps, ExtraSteps):
     ) -> Coroutine[Any, Any, Any]:
         """Call `handler` once and remember what it returns; later calls get it back, of the same type."""
         run = self._run
-        hashed, index = run.identify(step_id)
+        hashed = run.identify(step_id)
         converter = None
         if (
             output_type is not UNSET
@@ -226,8 +224,8 @@ class Step(_Steps, ExtraSteps):
         read = None if converter is None else reader(converter, step_id)
         args = (handler, handler_args, converter)
         if hashed in run.memos:
-            return self._recall(step_id, hashed, index, read, self._ask_to_run, args)
-        return self._name(step_id, self._act(step_id, hashed, index, read, self._ask_to_run, args))
+            return self._recall(step_id, hashed, read, self._ask_to_run, args)
+        return self._name(step_id, self._act(step_id, hashed, read, self._ask_to_run, args))
 
     def invoke(
         self,
@@ -283,20 +281,19 @@ class Step(_Steps, ExtraSteps):
     def _reach(
         self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object
     ) -> Coroutine[Any, Any, Any]:
-        return self._resolve(step_id, *self._run.identify(step_id), read, ask, *args)
+        return self._resolve(step_id, self._run.identify(step_id), read, ask, *args)
 
     def _resolve(
         self,
         step_id: str,
         hashed: str,
-        index: int | None,
         read: Read | None,
         ask: Callable[..., Ask],
         *args: object,
     ) -> Coroutine[Any, Any, Any]:
         if hashed in self._run.memos:
-            return self._recall(step_id, hashed, index, read, ask, args)
-        return self._name(step_id, self._act(step_id, hashed, index, read, ask, args))
+            return self._recall(step_id, hashed, read, ask, args)
+        return self._name(step_id, self._act(step_id, hashed, read, ask, args))
 
     def _name(self, step_id: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
         """Name a coroutine as Python shall name it in its warning when `await` is forgotten."""
@@ -307,7 +304,6 @@ class Step(_Steps, ExtraSteps):
         self,
         step_id: str,
         hashed: str,
-        index: int | None,
         read: Read | None,
         ask: Callable[..., Ask],
         args: tuple[object, ...],
@@ -322,7 +318,7 @@ class Step(_Steps, ExtraSteps):
         if run.new_code_due:
             await run.start_new_code()
         if value is MISSING:  # what is memoised are new arguments
-            return await self._act(step_id, hashed, index, read, ask, args)
+            return await self._act(step_id, hashed, read, ask, args)
         return value if read is None else await self._read(read, value)
 
     async def _read(self, read: Read, value: object) -> Any:
@@ -335,7 +331,6 @@ class Step(_Steps, ExtraSteps):
         self,
         step_id: str,
         hashed: str,
-        index: int | None,
         read: Read | None,
         ask: Callable[..., Ask],
         args: tuple[object, ...],
@@ -343,7 +338,7 @@ class Step(_Steps, ExtraSteps):
         run = self._run
         if run.target is not None and run.passes_over(hashed):
             await self._runtime.discovery.step_aside(step_id)
-        value = await run.reach(Found(step_id, hashed, index, ask(*args)))
+        value = await run.reach(Found(step_id, hashed, run.repeats.get(hashed), ask(*args)))
         return value if read is None else await self._read(read, value)
 
 
