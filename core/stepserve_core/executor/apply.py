@@ -39,6 +39,7 @@ from stepserve_core.executor.metadata import MetadataInvalidError, add_metadata,
 from stepserve_core.executor.progress import (
     discover,
     finish_step,
+    keep_item,
     queue_call,
     resolve_step,
     set_pending,
@@ -67,6 +68,8 @@ def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float
 
     Return False where the lease was lost or the run has ended: then the answer is discarded.
     """
+    if _go_on(scope, work, decisions, started_at):
+        return True
     if not _let_go(scope, work, decisions):
         return False
     # Read again: other items of the run may have been applied while this one was called.
@@ -87,6 +90,25 @@ def apply(scope: Scope, work: Work, decisions: list[Decision], started_at: float
     if repeated is not None:
         _end_if_stuck(scope, run, repeated)
     settle(scope)
+    return True
+
+
+def _go_on(scope: Scope, work: Work, decisions: list[Decision], started_at: float) -> bool:
+    """Carry out what most answers ask for, a step that has finished and the call that follows, with one write less.
+
+    Return False, and do nothing, where it is anything else.
+    """
+    first = decisions[0] if len(decisions) == 1 else None
+    if not isinstance(first, FinishStep) or not first.follows:
+        return False
+    run = scope.tables.runs.facts(work.run_id)
+    if run is None or not keep_item(scope, run, work, first.step):
+        return False
+    timing = Timing(work.queued_at, started_at, scope.now, work.attempt)
+    if not _finish(scope, run, msgspec.structs.replace(first, follows=False), timing):
+        scope.tables.queue.remove(scope.kept.pop().id)
+        _end_if_stuck(scope, run, first.step)
+        settle(scope)
     return True
 
 

@@ -42,26 +42,30 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 def claim(scope: Scope, limit: int, lease_until: float) -> Claims:
-    """Fire due timers, then lease up to `limit` items."""
+    """Fire due timers, then lease up to `limit` items. Those that the transaction has kept are the first."""
     next_due = scope.tables.queue.next_due()
     if next_due is not None and next_due <= scope.now:
         fire_due(scope)
         settle(scope)
         next_due = scope.tables.queue.next_due()
-    items: list[Claim] = []
+    items = _load_all(scope, scope.kept)
     for _ in range(_ROUNDS):
         if len(items) >= limit:
             break
         wanted = limit - len(items)
         leased = scope.tables.queue.claim(wanted, lease_until)
-        mark = scope.tables.events.last() if leased else 0
-        loaded = [found for item in leased if (found := _load(scope, item, mark)) is not None]
+        loaded = _load_all(scope, leased)
         items += loaded
         # An item that was parked may have let others go on; without such there were no more than these.
         if len(loaded) == len(leased) < wanted:
             return Claims(items, next_due)
     # Items may be left: come back at once if slots remain.
     return Claims(items, scope.now if len(items) < limit else next_due)
+
+
+def _load_all(scope: Scope, leased: list[Claimed]) -> list[Claim]:
+    mark = scope.tables.events.last() if leased else 0
+    return [found for item in leased if (found := _load(scope, item, mark)) is not None]
 
 
 def _load(scope: Scope, item: Claimed, mark: int) -> Claim | None:

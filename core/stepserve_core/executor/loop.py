@@ -267,7 +267,9 @@ class Loop:
             def unit(
                 tables: Tables, registry: Registry = registry, now: float = now, limit: int = limit
             ) -> tuple[list[_Ended], Claims]:
-                scope = Scope(tables, registry, now)
+                # With slots for all of them, and nothing else that waits for one, each run may go on where it is.
+                may_keep = limit >= len(ended) and not tables.queue.has_ready()
+                scope = Scope(tables, registry, now, now + LEASE if may_keep else None)
                 valid = [one for one in ended if apply(scope, one.item.work, one.decisions, one.started_at)]
                 return valid, claim(scope, limit, now + LEASE)
 

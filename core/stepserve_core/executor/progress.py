@@ -5,7 +5,7 @@ Runs inside a transaction.
 
 from __future__ import annotations
 
-from stepserve_core.executor.decisions import RunFacts, Span, StepRef
+from stepserve_core.executor.decisions import RunFacts, Span, StepRef, Work
 from stepserve_core.executor.ids import job_id
 from stepserve_core.executor.scope import Scope
 from stepserve_core.executor.store.queue import QueueItem
@@ -58,8 +58,28 @@ def queue_call(
     payload: bytes | None = None,
 ) -> None:
     """Queue a call of the run's function; the same kind and key twice is one call."""
-    item = QueueItem(job_id(run.id, kind, key), kind, run.id, run.function_id, at, run.rank, step, payload=payload)
-    scope.tables.queue.add(item, scope.now)
+    scope.tables.queue.add(_call_item(run, kind, key, at=at, step=step, payload=payload), scope.now)
+
+
+def _call_item(
+    run: RunFacts, kind: str, key: str, *, at: float, step: str | None = None, payload: bytes | None = None
+) -> QueueItem:
+    return QueueItem(job_id(run.id, kind, key), kind, run.id, run.function_id, at, run.rank, step, payload=payload)
+
+
+def keep_item(scope: Scope, run: RunFacts, work: Work, step: StepRef) -> bool:
+    """Turn the item of a lone step into the discovery that the end of the step asks for, and keep it.
+
+    Return False, and do nothing, where it is not as simple: the run's calls are limited, other steps are under way, or
+    the item does not belong to whoever executed the step any more.
+    """
+    if scope.lease_until is None or run.force_plan or step.races or run.slot_keys is not None:
+        return False
+    discovery = _call_item(run, "discover", step.hash, at=scope.now)
+    kept = scope.tables.queue.turn_into(work.id, work.generation, discovery, scope.now, scope.lease_until)
+    if kept is not None:
+        scope.kept.append(kept)
+    return kept is not None
 
 
 def set_pending(scope: Scope, run: RunFacts, hashes: tuple[str, ...]) -> None:

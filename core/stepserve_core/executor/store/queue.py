@@ -169,6 +169,49 @@ class Queue:
         )
         return deleted.rowcount > 0
 
+    def has_ready(self) -> bool:
+        """Say whether an item could be claimed."""
+        return self._execute("SELECT 1 FROM queue WHERE state = 1 LIMIT 1").fetchone() is not None
+
+    def turn_into(
+        self, item_id: str, generation: int, item: QueueItem, now: float, lease_until: float
+    ) -> Claimed | None:
+        """Turn a leased item into another one, leased as well. Starts are not: the database counts those that end.
+
+        It is what `finish`, `add` and `claim` do, in one statement. Return None, and do nothing, where the lease was
+        lost or the new item is queued already.
+        """
+        turned = self._execute(
+            "UPDATE OR IGNORE queue SET id = ?, kind = ?, step = ?, rank = ?, priority = ?, attempt = ?, queued_at = ?,"
+            " payload = ?, generation = 1 WHERE id = ? AND generation = ? AND state = 2 AND kind != 'start'",
+            (
+                item.id,
+                item.kind,
+                item.step,
+                lease_until,
+                item.priority,
+                item.attempt,
+                now,
+                item.payload,
+                item_id,
+                generation,
+            ),
+        )
+        if turned.rowcount == 0:
+            return None
+        return Claimed(
+            item.id,
+            item.kind,
+            item.run_id,
+            item.step,
+            item.function_id,
+            item.attempt,
+            1,
+            now,
+            item.priority,
+            item.payload,
+        )
+
     def put_back(self, item_id: str, generation: int, at: float, attempt: int, now: float) -> bool:
         """Let a leased item wait for its next attempt. Return False where the lease was lost."""
         updated = self._execute(
