@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepserve_core import _durations, _protocol, _settings
-from stepserve_core._checkpoint_api import CheckpointAPI
 from stepserve_core._checkpointing import Checkpointing, find_problems
 from stepserve_core._config import (
     Batch,
@@ -38,6 +38,8 @@ from stepserve_core._server_calls import ServerCalls
 from stepserve_core._triggering import DataT, Triggering
 from stepserve_core.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from stepserve_core._checkpoint_api import CheckpointAPI
 _logger = logging.getLogger("stepserve")
 
 
@@ -106,7 +108,6 @@ class Inngest(ServerCalls):
         for problem in find_problems(checkpointing):
             raise ConfigurationError(f"Inngest(…): {problem}")
         self.checkpointing = checkpointing
-        self.checkpoint_api = CheckpointAPI(self)
         self.checker = make_checker(self)
         self.servers: list[InProcessServer] = []
         """Servers in this process that run its functions; the last one takes its requests."""
@@ -117,6 +118,13 @@ class Inngest(ServerCalls):
             self.logger.warning(
                 "the signing key is of a branch environment, but no environment is named; set INNGEST_ENV"
             )
+
+    @functools.cached_property
+    def checkpoint_api(self) -> CheckpointAPI:
+        """Where functions save steps while they go on."""
+        from stepserve_core._checkpoint_api import CheckpointAPI  # noqa: PLC0415 - only for those that do
+
+        return CheckpointAPI(self)
 
     @property
     def api_origin(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -91,6 +90,8 @@ def ask_fetch(
 def _with(url: str, params: Mapping[str, object] | None) -> str:
     if not params:
         return url
+    from urllib.parse import urlencode  # noqa: PLC0415 - most programs make no requests by the server
+
     base, hash_, fragment = url.partition("#")
     return f"{base}{'&' if '?' in base else '?'}{urlencode(params, doseq=True)}{hash_}{fragment}"
 

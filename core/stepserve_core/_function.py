@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
-from urllib.parse import quote
 
 from stepserve_core._checkpointing import Checkpointing, find_problems, resolve
 from stepserve_core._config import (
@@ -300,6 +299,8 @@ def _wire(option: Option | None) -> dict[str, Any] | None:
 
 
 def _steps(app_url: str, function_id: str, retries: int | None) -> dict[str, Any]:
+    from urllib.parse import quote  # noqa: PLC0415 - needed to register, and to nothing else
+
     step = {
         "id": "step",
         "name": "step",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 
 from stepserve_core._engine import executing_step
-from stepserve_core._rest import ask_server
 from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import encode_given
 
@@ -78,13 +76,15 @@ async def send_metadata(client: Inngest, runtime: Runtime, run_id: str, entry: M
     Raises:
         ServerAPIError: the server does not know the run, or knows no metadata.
     """
+    from stepserve_core._rest import ask_server, run_path  # noqa: PLC0415 - most programs send no metadata
+
     body = msgspec.json.encode(
         {
             "target": {"run_id": run_id},
             "metadata": [{"kind": entry.kind, "op": entry.op, "values": entry.values}],
         }
     )
-    path = f"/v1/runs/{quote(run_id, safe='')}/metadata"
+    path = f"{run_path(run_id)}/metadata"
     await ask_server(client, runtime, "POST", path, purpose=f"metadata of the run {run_id} was not added", body=body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -49,6 +49,11 @@ async def ask_server(
     if 200 <= response.status < 300 or response.status in accept:
         return response
     raise ServerAPIError(f"{purpose}: {_reason(client, path, response)}", response.status)
+
+
+def run_path(run_id: str) -> str:
+    """Return the path of a run."""
+    return f"/v1/runs/{quote(run_id, safe='')}"
 
 
 def error_text(response: _http.HTTPResponse) -> str | None:

@@ -1,36 +1,25 @@
-"""Sending events to the event API, with retries that the server recognises (protocol.md section 8)."""
+"""Sending events: middleware around, and their form on the wire (protocol.md section 8). `_event_api` posts them."""
 
 from __future__ import annotations
 
-import base64
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
 
 import msgspec
 
-from stepserve_core import _http, _protocol
 from stepserve_core._engine import executing_step
 from stepserve_core._event import Event
 from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
 from stepserve_core._runtime import Runtime, run_in_colour
 from stepserve_core._serialize import as_given, encode_output, encode_wire
-from stepserve_core.errors import (
-    EventInvalidError,
-    EventKeyUnspecifiedError,
-    OutputUnserializableError,
-    SendEventsError,
-)
+from stepserve_core.errors import EventInvalidError, OutputUnserializableError, SendEventsError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
 
-ATTEMPTS = 5
 MAX_EVENTS = 5000
-DEV_EVENT_KEY = "NO_EVENT_KEY_SET"
 
 
 class EventSender:
@@ -82,41 +71,11 @@ class EventSender:
     async def _deliver(self, events: list[Event], origin: str | None) -> list[str]:
         if not events:
             return []
-        url = self._url()
+        from stepserve_core._event_api import post_events  # noqa: PLC0415 - every call has a sender, few calls send
+
         server = server_of(self._client)
         body = encode_events(events, None if server is None else server.now(), origin)
-        headers = {**self._client.headers, _protocol.EVENT_ID_SEED: make_seed()}
-        return read_reply(*await self._post(url, body, headers))
-
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        failure = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                jitter = os.urandom(1)[0] / 2550  # up to a tenth of a second
-                await self._runtime.sleep(0.1 * 2 ** (attempt - 1) + jitter)
-            try:
-                timeout = self._client.request_timeout
-                response = await _http.ask(
-                    self._client, self._runtime, "POST", url, headers=headers, body=body, timeout=timeout
-                )
-            except _http.HTTPFailedError as error:
-                failure = str(error)
-                continue
-            if response.status < 500:
-                return response.status, response.body
-            failure = f"HTTP {response.status}: {_excerpt(response.body)}"
-        raise SendEventsError(f"no event was taken in {ATTEMPTS} attempts; the last one ended with {failure}", [])
-
-    def _url(self) -> str:
-        key = self._client.event_key
-        if key is None:
-            if self._client.is_production and server_of(self._client) is None:
-                raise EventKeyUnspecifiedError(
-                    "production mode needs an event key to send events: set the environment variable"
-                    " INNGEST_EVENT_KEY or pass Inngest(event_key=…)"
-                )
-            key = DEV_EVENT_KEY
-        return urljoin(self._client.event_api_origin, f"/e/{quote(key, safe='')}")
+        return await post_events(self._client, self._runtime, body)
 
 
 def _as_list(events: object) -> list[Event]:
@@ -161,38 +120,3 @@ def _wire(index: int, event: Event[Any], now: int, origin: str | None) -> dict[s
     fields: dict[str, object] = {"data": data, "name": event.name, "ts": event.ts or now}
     event_id = event.id or (None if origin is None else f"{origin}-{index}")
     return {**fields, "id": event_id} if event_id else fields
-
-
-def make_seed() -> str:
-    """Return a fresh seed, from which the server derives the same ids at every retry (8.1)."""
-    return f"{int(time.time() * 1000)},{base64.b64encode(os.urandom(10)).decode()}"
-
-
-def read_reply(status: int, body: bytes) -> list[str]:
-    """Return the ids of a reply (8.3).
-
-    Raises:
-        SendEventsError: the server reports an error; `ids` are those that it took.
-    """
-    try:
-        reply = msgspec.json.decode(body, type=_Reply)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise SendEventsError(
-            f"the event API answered HTTP {status} with something else: {_excerpt(body)}", []
-        ) from None
-    ids = [event_id for event_id in reply.ids or [] if event_id]
-    if reply.error:
-        raise SendEventsError(reply.error, ids)
-    if status >= 400:
-        raise SendEventsError(f"the event API answered HTTP {status}: {_excerpt(body)}", ids)
-    return ids
-
-
-class _Reply(msgspec.Struct):
-    ids: list[str] | None = None
-    error: str | None = None
-
-
-def _excerpt(body: bytes) -> str:
-    text = body[:200].decode("utf-8", "replace")
-    return text if text.strip() else "(empty)"

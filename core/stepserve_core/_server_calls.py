@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 
 from stepserve_core import _metadata, _signals
 from stepserve_core._metadata import score, user_metadata
-from stepserve_core._rest import ask_server
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 
 if TYPE_CHECKING:
@@ -58,7 +56,8 @@ class ServerCalls:
 
 
 async def _cancel_run(client: Inngest, runtime: Runtime, run_id: str) -> bool:
+    from stepserve_core._rest import ask_server, run_path  # noqa: PLC0415 - most programs cancel nothing
+
     purpose = f"the run {run_id} could not be cancelled"
-    path = f"/v1/runs/{quote(run_id, safe='')}"
-    response = await ask_server(client, runtime, "DELETE", path, purpose=purpose, accept=(400, 404, 409))
+    response = await ask_server(client, runtime, "DELETE", run_path(run_id), purpose=purpose, accept=(400, 404, 409))
     return response.status < 300

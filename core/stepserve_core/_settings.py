@@ -6,9 +6,8 @@ import functools
 import os
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import urljoin, urlsplit
 
-from stepserve_core._signature import check_key
+from stepserve_core._signing_key import check_key
 from stepserve_core.errors import ConfigurationError, SigningKeyMissingError
 
 Mode = Literal["cloud", "dev"]
@@ -87,6 +86,8 @@ def resolve(
 @functools.cache
 def _root(origin: str) -> str:
     """Return an origin without a path. Kept: to take a URL apart costs as much as saving a step."""
+    from urllib.parse import urljoin  # noqa: PLC0415 - only to talk to the server
+
     return urljoin(origin, "/")[:-1]
 
 
@@ -108,6 +109,8 @@ def parse_origin(text: str, mode: Mode) -> str:
         raise ValueError(f"invalid URL {text!r}: the scheme must be http or https")
     if not separator:
         text = f"{'https' if mode == 'cloud' else 'http'}://{text}"
+    from urllib.parse import urlsplit  # noqa: PLC0415 - only where a URL was given
+
     parts = urlsplit(text)
     if not parts.hostname or parts.port == 0:  # reading `port` raises ValueError where it is not a number
         raise ValueError(f"invalid URL {text!r}: no host")

@@ -10,7 +10,6 @@ from stepserve_core import _durations
 from stepserve_core._durations import Duration
 from stepserve_core._found import Ask
 from stepserve_core._opcodes import Opcode
-from stepserve_core._rest import ask_server, error_text
 from stepserve_core._runtime import Runtime, run_in_colour
 from stepserve_core._serialize import encode_given
 from stepserve_core.errors import ServerAPIError
@@ -73,6 +72,8 @@ async def send_signal(client: Inngest, runtime: Runtime, signal: str, data: obje
         ServerAPIError: the server could not be reached, or knows no signals.
         OutputUnserializableError: JSON cannot carry the data.
     """
+    from stepserve_core._rest import ask_server, error_text  # noqa: PLC0415 - most programs send no signals
+
     _check_name(signal)
     purpose = f"the signal {signal!r} could not be sent"
     encoded = encode_given(data, f"the data of signal {signal!r}")

@@ -1,4 +1,4 @@
-"""Keys, bearer hashes and body signatures (protocol.md section 2). No I/O; the clock is an argument."""
+"""Bearer hashes and body signatures (protocol.md section 2). No I/O; the clock is an argument."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from stepserve_core._canonical import canonicalize
+from stepserve_core._signing_key import strip_prefix
 from stepserve_core.errors import (
     HeaderMissingError,
     SignatureExpiredError,
     SignatureMalformedError,
-    SigningKeyInvalidError,
     SigVerificationFailedError,
 )
 
@@ -31,28 +31,7 @@ from making us parse and sort megabytes."""
 _ONE_SHOT_LIMIT = 64 * 1024
 """Bytes up to which copying a body, to hash it in one call, costs less than the objects that hash it in pieces."""
 
-_PREFIX = re.compile(r"^signkey-\w+-", re.ASCII)
 _HEADER = re.compile(r"t=([0-9]{1,12})&s=([0-9a-fA-F]{1,128})")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
-
-
-def strip_prefix(key: str) -> str:
-    """Return `key` without its `signkey-<env>-` prefix."""
-    return _PREFIX.sub("", key)
-
-
-def check_key(key: str, source: str) -> str:
-    """Return `key` if it is usable, else raise an error that names `source` and never the key.
-
-    Raises:
-        SigningKeyInvalidError: what follows the prefix is not hexadecimal text of even length.
-    """
-    if _HEX.fullmatch(strip_prefix(key)) is None:
-        raise SigningKeyInvalidError(
-            f"{source} is not a signing key: after the prefix 'signkey-<env>-' it must be hexadecimal text of even"
-            " length. Copy the whole key; it looks like signkey-prod-0123abcd…"
-        )
-    return key
 
 
 def hash_signing_key(key: str) -> str:

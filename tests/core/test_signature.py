@@ -9,15 +9,8 @@ import pytest
 
 from stepserve_core import _signature, errors
 from stepserve_core._canonical import canonicalize
-from stepserve_core._signature import (
-    CANONICAL_LIMIT,
-    MAX_AGE,
-    MAX_AHEAD,
-    check_key,
-    hash_event_key,
-    hash_signing_key,
-    verify,
-)
+from stepserve_core._signature import CANONICAL_LIMIT, MAX_AGE, MAX_AHEAD, hash_event_key, hash_signing_key, verify
+from stepserve_core._signing_key import check_key
 from tests.core import calls
 
 K1 = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from stepserve_core._signature import hash_signing_key, strip_prefix
+from stepserve_core._signature import hash_signing_key
+from stepserve_core._signing_key import strip_prefix
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.run_search import (
     Position,

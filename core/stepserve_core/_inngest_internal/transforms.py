@@ -10,7 +10,7 @@ from stepserve_core._config import strip_nulls
 from stepserve_core._inngest_internal import without_counterpart
 from stepserve_core._opcodes import hash_step_id
 from stepserve_core._signature import hash_event_key, hash_signing_key
-from stepserve_core._signature import strip_prefix as remove_signing_key_prefix
+from stepserve_core._signing_key import strip_prefix as remove_signing_key_prefix
 from stepserve_core.errors import FunctionConfigInvalidError
 
 __all__ = [

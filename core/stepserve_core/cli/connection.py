@@ -10,7 +10,7 @@ import typer
 
 from stepserve_core._durations import parse, to_iso
 from stepserve_core._settings import DEV_ORIGIN, parse_origin
-from stepserve_core._signature import check_key
+from stepserve_core._signing_key import check_key
 from stepserve_core.cli.executor_api import ExecutorApi
 from stepserve_core.cli.problems import UsageProblem
 from stepserve_core.errors import SigningKeyInvalidError

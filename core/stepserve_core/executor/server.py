@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import uvicorn
 from starlette.applications import Starlette
 
-from stepserve_core._signature import check_key
+from stepserve_core._signing_key import check_key
 from stepserve_core.errors import ConfigurationError, EventKeyUnspecifiedError, SigningKeyMissingError
 from stepserve_core.executor.api.http import Access
 from stepserve_core.executor.api.routes import build_api

@@ -12,7 +12,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from stepserve_core._signature import hash_signing_key, strip_prefix
+from stepserve_core._signature import hash_signing_key
+from stepserve_core._signing_key import strip_prefix
 from stepserve_core.executor.dashboard.sessions import COOKIE, Sessions
 from stepserve_core.executor.moments import to_rfc3339
 from stepserve_core.executor.store.damage import is_damage

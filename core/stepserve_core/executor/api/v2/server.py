@@ -8,7 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepserve_core._signature import hash_signing_key, strip_prefix
+from stepserve_core._signature import hash_signing_key
+from stepserve_core._signing_key import strip_prefix
 from stepserve_core.executor.api.http import access_of, executor_of, require_bearer
 from stepserve_core.executor.api.v2.http import ApiError, answer, endpoint, read_object
 from stepserve_core.executor.calls import ACCOUNT_ID, ENVIRONMENT_ID
