@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from functools import lru_cache
 
 import msgspec
@@ -78,4 +77,6 @@ def hash_step_id(step_id: str) -> str:
 
     Cached, because a run of N steps asks for the same N hashes in each of its N + 1 calls.
     """
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL, and once for each id that is new is not often
+
     return hashlib.sha1(step_id.encode(), usedforsecurity=False).hexdigest()
