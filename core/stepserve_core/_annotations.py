@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import re
 import types
 import typing
@@ -15,7 +14,6 @@ import typing_extensions
 UNTYPED: Final = object()
 """Says that a callable promises no type, so that its output is taken as JSON has it."""
 
-_logger = logging.getLogger("stepserve")
 _warned: set[str] = set()
 _AWAITABLES = {
     ("collections.abc", "Awaitable"),
@@ -65,7 +63,9 @@ def warn_once(text: str) -> None:
     """Log a warning, the first time it comes up in this process."""
     if text not in _warned:
         _warned.add(text)
-        _logger.warning("%s", text)
+        import logging  # noqa: PLC0415 - only to warn
+
+        logging.getLogger("stepserve").warning("%s", text)
 
 
 def _function_behind(handler: Any) -> tuple[Any, object]:

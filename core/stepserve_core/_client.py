@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,6 @@ from stepserve_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from stepserve_core._checkpoint_api import CheckpointAPI
-_logger = logging.getLogger("stepserve")
 
 
 class Inngest(ServerCalls):
@@ -91,7 +89,7 @@ class Inngest(ServerCalls):
             raise ConfigurationError("Inngest(app_id=…) must be text that names your app, such as 'shop'")
         self.app_id = app_id
         self.app_version = app_version
-        self.logger = logger or _logger
+        self._logger = logger
         self.middleware: list[UninitializedMiddleware] = list(middleware or ())
         self.serializer = serializer
         self.request_timeout = _seconds(request_timeout)
@@ -172,6 +170,19 @@ class Inngest(ServerCalls):
     def add_middleware(self, middleware: UninitializedMiddleware) -> None:
         """Add middleware behind what is there."""
         self.middleware.append(middleware)
+
+    @property
+    def logger(self) -> Any:
+        """What functions have as `ctx.logger`, and what is told what goes wrong."""
+        if not self._logger:
+            import logging  # noqa: PLC0415 - most frameworks load it, the rest does without until a function is called
+
+            self._logger = logging.getLogger("stepserve")
+        return self._logger
+
+    @logger.setter
+    def logger(self, logger: Any) -> None:
+        self._logger = logger
 
     def set_logger(self, logger: Any) -> None:
         """Use another logger."""

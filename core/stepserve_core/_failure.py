@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from types import TracebackType
 from typing import overload
 
@@ -37,6 +36,8 @@ def _unicode(text: str | None) -> str | None:
 
 def format_stack(error: BaseException) -> str:
     """Return the traceback of `error` without the frames of this package around the user's code."""
+    import traceback  # noqa: PLC0415 - only programs in which something fails pay for importing it
+
     return "".join(traceback.format_exception(type(error), error, _user_frames(error.__traceback__)))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 from stepserve_core._error_code import ErrorCode
 
 
@@ -30,6 +28,8 @@ class Error(Exception):
         """The formatted traceback, of an error that was not raised only its last line; None where no stack is told."""
         if not self.include_stack:
             return None
+        import traceback  # noqa: PLC0415 - only programs in which something fails pay for importing it
+
         return "".join(traceback.format_exception(type(self), self, self.__traceback__))
 
 
