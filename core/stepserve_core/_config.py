@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from stepserve_core import _durations
 from stepserve_core._durations import Duration
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from stepserve_core._event_type import EventType
 
 
-class Problem(NamedTuple):
+class Problem(msgspec.Struct, frozen=True):
     """The name of a field, what is wrong with it, and whether that is its type."""
 
     field: str
@@ -242,7 +244,7 @@ class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
                 yield Problem("cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}")
         if self.jitter is not None:
             for problem in _duration("jitter", self.jitter, most=300_000):
-                yield problem._replace(is_type=not isinstance(self.jitter, str))
+                yield msgspec.structs.replace(problem, is_type=not isinstance(self.jitter, str))
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form."""

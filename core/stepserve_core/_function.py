@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
 
 from stepserve_core._checkpointing import Checkpointing, find_problems, resolve
 from stepserve_core._config import (
@@ -41,7 +43,7 @@ Handler = HandlerAsync[Any] | HandlerSync[Any]
 MAX_RETRIES = 20
 
 
-class FunctionOptions(NamedTuple):
+class FunctionOptions(msgspec.Struct, frozen=True):
     """The arguments of `create_function`."""
 
     fn_id: str
@@ -134,7 +136,7 @@ _LISTS = {"cancel": 5, "concurrency": 2}
 """The options that are lists, and how long these may be."""
 
 
-class FunctionConfig(NamedTuple):
+class FunctionConfig(msgspec.Struct, frozen=True):
     """What is registered: the function, and its handlers of failures and cancellations if it has them."""
 
     main: dict[str, Any]

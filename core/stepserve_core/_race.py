@@ -7,7 +7,9 @@ order only ever grows at its end, so every replay finds the same winner.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from stepserve_core._branch import Branch, current
 from stepserve_core._colour import is_awaitable
@@ -17,7 +19,7 @@ from stepserve_core._interrupts import BranchInterrupt
 from stepserve_core._opcodes import ParallelMode
 
 
-class _Settled(NamedTuple):
+class _Settled(msgspec.Struct, frozen=True):
     """A branch that came to its end. `position` is that of its last step in the stack; -1 if it needed none."""
 
     position: int
@@ -61,7 +63,7 @@ async def race(run: Run, branches: tuple[Callable[[], Any], ...]) -> Any:
         current.reset(token)
     if not settled:
         return await run.report_group(outer, found)
-    winner = min(settled, key=lambda branch: branch[:2])
+    winner = min(settled, key=lambda branch: (branch.position, branch.number))
     if winner.error is not None:
         raise winner.error
     return winner.output

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from stepserve_core._signing_key import check_key
 from stepserve_core.errors import ConfigurationError, SigningKeyMissingError
@@ -19,7 +21,7 @@ CLOUD_EVENT_ORIGIN = "https://inn.gs/"
 _BRANCH_VARIABLES = ("INNGEST_ENV", "RAILWAY_GIT_BRANCH", "RENDER_GIT_BRANCH", "VERCEL_GIT_COMMIT_REF")
 
 
-class Settings(NamedTuple):
+class Settings(msgspec.Struct, frozen=True):
     """Everything that a client needs to know about where it runs."""
 
     mode: Mode

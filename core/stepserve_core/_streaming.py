@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncGenerator, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from stepserve_core._protocol import Response
 from stepserve_core._serialize import encode_wire
@@ -30,7 +32,7 @@ class Streaming(enum.Enum):
     FORCE = "force"
 
 
-class Stream(NamedTuple):
+class Stream(msgspec.Struct, frozen=True):
     """A streamed answer of a sync framework."""
 
     status: int
@@ -38,7 +40,7 @@ class Stream(NamedTuple):
     chunks: Iterator[bytes]
 
 
-class AsyncStream(NamedTuple):
+class AsyncStream(msgspec.Struct, frozen=True):
     """A streamed answer of an async framework."""
 
     status: int
