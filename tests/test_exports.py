@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
 import stepserve
@@ -59,8 +61,39 @@ NAMES = [
 ]
 
 FRAMEWORKS = {"fastapi", "flask", "starlette", "werkzeug"}
-HEAVY = {"aiohttp", "asyncio", "httpx", "pydantic", "rich", "typer", "uvicorn"}
+HEAVY = {"aiohttp", "h11", "httpx", "pydantic", "rich", "typer", "uvicorn"}
 """What takes long to import, and is not needed before it is used."""
+
+STANDARD = {
+    *(
+        "asyncio",
+        "base64",
+        "concurrent",
+        "email",
+        "hashlib",
+        "hmac",
+        "html",
+        "http",
+        "json",
+        "logging",
+        "multiprocessing",
+    ),
+    *(
+        "queue",
+        "random",
+        "secrets",
+        "selectors",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "string",
+        "struct",
+        "subprocess",
+        "tempfile",
+    ),
+    *("traceback", "urllib", "zoneinfo"),
+}
+"""The same, of the standard library. What `msgspec` imports itself is not among them."""
 
 
 def test_the_public_names_are_these() -> None:
@@ -73,19 +106,56 @@ def test_every_public_name_is_the_one_of_the_core(name: str) -> None:
     assert getattr(stepserve, name) is getattr(stepserve_core, name)
 
 
+def test_all_names_are_listed_for_those_who_look_at_the_package() -> None:
+    assert {"endpoint", *NAMES} <= set(dir(stepserve))
+    assert set(NAMES) <= set(dir(stepserve_core))
+
+
+@pytest.mark.parametrize("package", [stepserve, stepserve_core])
+def test_a_name_that_there_is_not_is_refused_as_by_any_module(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'Evnet'"):
+        _ = package.Evnet
+
+
 def test_the_package_loads_nothing_that_it_does_not_need() -> None:
     loaded = loaded_by("stepserve")
 
     assert "stepserve_core._client" in loaded
-    assert loaded & (FRAMEWORKS | HEAVY) == set()
+    assert loaded & (FRAMEWORKS | HEAVY | STANDARD) == set()
     assert [name for name in loaded if name.startswith(("stepserve_core.executor", "stepserve_core.cli"))] == []
 
 
-RARE = {"_conversion", "_experiment", "_kept_connections", "_realtime", "endpoint", "experiment", "realtime"}
+RARE = {
+    *(
+        "_ai",
+        "_conversion",
+        "_defer",
+        "_dependencies",
+        "_experiment",
+        "_fetch",
+        "_install",
+        "_kept_connections",
+        "_metadata",
+    ),
+    *("_realtime", "_signals", "ai", "endpoint", "experiment", "realtime"),
+}
 """Modules of the core that few programs need."""
 
+SERVING = {
+    "_call",
+    "_canonical",
+    "_checkpoint_api",
+    "_http",
+    "_logger",
+    "_registration",
+    "_rest",
+    "_signature",
+    "handler",
+}
+"""Modules of the core that are needed to serve, or to talk to a server, and not to define functions."""
 
-def test_the_package_loads_nothing_that_few_programs_need() -> None:
+
+def test_the_package_loads_none_of_its_modules_that_few_programs_need_or_that_are_for_later() -> None:
     loaded = loaded_by("stepserve")
 
-    assert set() == loaded & {f"stepserve_core.{name}" for name in RARE}
+    assert set() == loaded & {f"stepserve_core.{name}" for name in RARE | SERVING}

@@ -17,7 +17,6 @@ from stepserve_core._in_process import now
 from stepserve_core._opcodes import Opcode
 from stepserve_core._outputs import converter_of, converter_of_function, reader
 from stepserve_core._serialize import encode_input
-from stepserve_core._signals import ask_send
 from stepserve_core._triggering import event_name
 
 if TYPE_CHECKING:
@@ -164,6 +163,8 @@ class Asks:
 
     def send_signal(self, signal: str, data: object) -> Ask:
         """Ask to send a signal from the app."""
+        from stepserve_core._signals import ask_send  # noqa: PLC0415 - few programs send any
+
         return ask_send(self._client, self._sender.runtime, signal, data)
 
     def infer(self, adapter: AIAdapter, body: dict[str, Any]) -> Ask:

@@ -9,17 +9,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stepserve_core._asks import Asks, Read
-from stepserve_core._defer import Deferred
 from stepserve_core._durations import Duration
-from stepserve_core._fetch import FetchResponse, ask_fetch, read_response
 from stepserve_core._found import Ask
-from stepserve_core._metadata import attach, score, user_metadata
-from stepserve_core._signals import OnConflict, Signal, ask_wait, read_signal
 
 if TYPE_CHECKING:
+    from stepserve_core._defer import Deferred
     from stepserve_core._engine import Run
+    from stepserve_core._fetch import FetchResponse
     from stepserve_core._function import Function
     from stepserve_core._realtime import Realtime, RealtimeSync
+    from stepserve_core._signals import OnConflict, Signal
 
 
 class _Calls:
@@ -54,10 +53,14 @@ class _Calls:
         Raises:
             RuntimeError: no step is being executed.
         """
+        from stepserve_core._metadata import attach, user_metadata  # noqa: PLC0415 - few programs have any
+
         attach(user_metadata(kind, values, "step"))
 
     def add_score(self, name: str, value: float) -> None:
         """Let the step that is being executed have a score, a number or a bool; see `add_metadata`."""
+        from stepserve_core._metadata import attach, score  # noqa: PLC0415 - few programs give any
+
         attach(score(name, value, "step"))
 
 
@@ -86,6 +89,8 @@ class ExtraStepsSync(_Calls):
 
         The server tries again if nobody answers, as often as a failed step is tried again. Bodies must be text.
         """
+        from stepserve_core._fetch import ask_fetch, read_response  # noqa: PLC0415 - few programs fetch by the server
+
         given = url, method, headers, body, json, params
         return self._reach(step_id, read_response, ask_fetch, *given)  # type: ignore[no-any-return]
 
@@ -97,6 +102,8 @@ class ExtraStepsSync(_Calls):
         One run at a time may wait for a name. Where another one does, this run fails, or with "replace" takes its
         place; the other one then goes on after its timeout.
         """
+        from stepserve_core._signals import ask_wait, read_signal  # noqa: PLC0415 - few programs wait for signals
+
         given = signal, timeout, on_conflict
         return self._reach(step_id, read_signal, ask_wait, *given)  # type: ignore[no-any-return]
 
@@ -133,6 +140,8 @@ class ExtraSteps(_Calls):
 
         The server tries again if nobody answers, as often as a failed step is tried again. Bodies must be text.
         """
+        from stepserve_core._fetch import ask_fetch, read_response  # noqa: PLC0415
+
         return self._reach(step_id, read_response, ask_fetch, url, method, headers, body, json, params)
 
     def wait_for_signal(
@@ -143,6 +152,8 @@ class ExtraSteps(_Calls):
         One run at a time may wait for a name. Where another one does, this run fails, or with "replace" takes its
         place; the other one then goes on after its timeout.
         """
+        from stepserve_core._signals import ask_wait, read_signal  # noqa: PLC0415
+
         return self._reach(step_id, read_signal, ask_wait, signal, timeout, on_conflict)
 
     def send_signal(self, step_id: str, signal: str, data: object = None) -> Coroutine[None, object, str | None]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
-from stepserve_core._ai import AI, AISync
 from stepserve_core._asks import Asks, Read, event_reader, read_nothing
 from stepserve_core._durations import Duration
 from stepserve_core._engine import Run
@@ -27,6 +26,7 @@ from stepserve_core._serialize import UNSET
 from stepserve_core.errors import EventInvalidError, MemoMismatchError
 
 if TYPE_CHECKING:
+    from stepserve_core._ai import AI, AISync
     from stepserve_core._client import Inngest
     from stepserve_core._event_type import EventType
     from stepserve_core._function import Function
@@ -59,6 +59,8 @@ class StepSync(_Steps, ExtraStepsSync):
     @property
     def ai(self) -> AISync:
         """Steps in which the server calls a model."""
+        from stepserve_core._ai import AISync  # noqa: PLC0415 - few programs have models called by the server
+
         return AISync(self._reach, self._asks)
 
     def run(
@@ -184,6 +186,8 @@ class Step(_Steps, ExtraSteps):
     @property
     def ai(self) -> AI:
         """Steps in which the server calls a model."""
+        from stepserve_core._ai import AI  # noqa: PLC0415
+
         return AI(self._reach, self._asks)
 
     @overload
