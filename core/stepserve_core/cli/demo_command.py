@@ -12,7 +12,6 @@ from stepserve_core.cli.problems import Problem
 from stepserve_core.cli.requirements import require, require_server
 from stepserve_core.cli.timeline_view import make_console
 from stepserve_core.demo.apps import APPS
-from stepserve_core.demo.program import run_demo
 from stepserve_core.demo.progress import Progress
 from stepserve_core.demo.report import outcome_values, print_outcome
 
@@ -47,6 +46,8 @@ def demo(
     in processes of their own on the loopback interface, and nothing is left afterwards. Exits 0 only if every run
     ended as declared.
     """
+    from stepserve_core.demo.program import run_demo  # noqa: PLC0415 - it imports httpx
+
     frameworks = list(APPS) if framework is Framework.ALL else [framework.value]
     require([library for name in frameworks for library in APPS[name].libraries], "demo", "demo")
     require_server()

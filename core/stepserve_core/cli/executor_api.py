@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from stepserve_core._signature import hash_signing_key
 from stepserve_core.cli.problems import Problem
 from stepserve_core.cli.timeline import Run, read_run
 from stepserve_core.history import read_history
+
+if TYPE_CHECKING:
+    import httpx
 
 _TIMEOUT = 10.0
 _EVENT_PAGE = 51
@@ -37,6 +39,8 @@ class ExecutorApi:
     """
 
     def __init__(self, url: str, signing_key: str | None = None) -> None:
+        import httpx  # noqa: PLC0415 - commands that ask no server, and --help, do not pay for importing it
+
         self.url = url.rstrip("/")
         headers = {"authorization": f"Bearer {hash_signing_key(signing_key)}"} if signing_key else {}
         # Proxies of the environment are for the internet; the executor is near.
@@ -189,6 +193,8 @@ class ExecutorApi:
     def _ask(
         self, method: str, path: str, body: object = None, query: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
+        import httpx  # noqa: PLC0415
+
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if content is None else {"content-type": "application/json"}
         try:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from stepserve_core.cli.connection import DEFAULT_URL, AsJson, SigningKey, Url, print_json, read_key, read_url
-from stepserve_core.cli.doctor.app_checks import check_app
-from stepserve_core.cli.doctor.findings import Finding, Level, check_environment
-from stepserve_core.cli.doctor.looks import Observer
-from stepserve_core.cli.doctor.server_checks import check_server, kind_of
+from stepserve_core.cli.doctor.findings import Finding, Level
 from stepserve_core.cli.timeline_view import make_console
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.PROBLEM: ("problem", "red")}
@@ -38,6 +33,8 @@ def doctor(
 
     It says what to change, and changes nothing. The exit code is 1 where there is a problem; warnings leave it at 0.
     """
+    from stepserve_core.cli.doctor.examination import examine  # noqa: PLC0415 - it imports httpx; --help does without
+
     findings = examine(app_url, read_url(url), read_key(signing_key))
     if as_json:
         print_json([{**vars(finding), "level": finding.level.value} for finding in findings])
@@ -45,19 +42,6 @@ def doctor(
         _print(make_console(), findings)
     if any(finding.level is Level.PROBLEM for finding in findings):
         raise typer.Exit(1)
-
-
-def examine(app_url: str | None, server_url: str, signing_key: str | None) -> list[Finding]:
-    """Return what there is to say about the environment, a server, and one app or all that it knows."""
-    findings = list(check_environment(os.environ))
-    with httpx.Client(trust_env=False, follow_redirects=False) as http:
-        observer = Observer(http, signing_key)
-        server = observer.server(server_url)
-        findings += check_server(server, has_key=signing_key is not None)
-        urls = [app["url"] for app in server.apps or ()] if app_url is None else [read_url(app_url, "APP_URL")]
-        for each in urls:
-            findings += check_app(observer.app(each, kind_of(server)), server, signing_key)
-    return findings
 
 
 def _print(console: Console, findings: list[Finding]) -> None:
