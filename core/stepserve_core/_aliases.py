@@ -16,13 +16,9 @@ _ALIASES = {
 }
 """The modules that are not called alike; all others below `inngest` are those below `stepserve`."""
 
-_INSIDE = {
+_INSIDE: dict[str, dict[str, str]] = {
     "inngest_encryption": {"main": "stepserve.encryption"},
-    "inngest.experimental.mocked": {
-        "client": "stepserve_core.mocked.client",
-        "consts": "stepserve_core.mocked",
-        "trigger": "stepserve_core.mocked.trigger",
-    },
+    "inngest.experimental.mocked": dict.fromkeys(("client", "consts", "trigger"), "stepserve.experimental.mocked"),
     "inngest.experimental.realtime": {
         "publish": "stepserve.experimental.realtime",
         "subscription_tokens": "stepserve.experimental.realtime",

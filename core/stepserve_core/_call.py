@@ -17,7 +17,7 @@ from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run
 from stepserve_core._found import Found
-from stepserve_core._in_process import serving
+from stepserve_core._in_process import StepSubstitutes, serving
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger, fields_of_call
 from stepserve_core._memos import read_memo
@@ -59,6 +59,7 @@ class ServedCall:
         runtime: Runtime,
         keep_outcome: bool = False,
         checkpoints: Checkpoints | None = None,
+        substitutes: StepSubstitutes | None = None,
     ) -> None:
         self._client = client
         self._function = function
@@ -82,7 +83,7 @@ class ServedCall:
         """How it ended, after middleware; forgotten with the answer, unless it is to be kept."""
         self._defers: Defers | None = None
         server = serving.get()
-        self._substitutes = None if server is None else server.substitutes
+        self._substitutes = substitutes if server is None else server.substitutes
 
     async def answer(self) -> Answer:
         """Serve the call."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from stepserve_core.executor.gateway_messages import GatewayRequest
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, DestinationRefusedError, GatewayPolicy
 from stepserve_core.executor.gateway_transport import (
-    GatewayRequest,
     GatewayTransport,
     ReplyTooLargeError,
     TooManyRedirectsError,

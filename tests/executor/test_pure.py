@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ulid import ULID
 
 from stepserve_core.executor import ids
@@ -43,6 +45,15 @@ def test_fresh_ids_have_the_digits_that_the_library_gives_them(monkeypatch: pyte
     assert str(ULID.from_bytes(int(NOW * 1000).to_bytes(6, "big") + entropy)) == ids.new_id(NOW)
 
 
+@given(st.binary(min_size=16, max_size=16))
+def test_ids_are_read_as_the_library_reads_them(value: bytes) -> None:
+    ulid = ULID.from_bytes(value)
+    text, seed = str(ulid), (int.from_bytes(value[:6], "big"), value[6:])
+
+    assert (value, ulid.timestamp, True) == (ids.bytes_of(text), ids.moment_of(text), ids.is_ulid(text))
+    assert (value, text) == (ids.bytes_of(text.lower()), ids.seeded_id(seed, 0))
+
+
 def test_fresh_ids_of_one_moment_grow() -> None:
     made = [ids.new_id(NOW) for _ in range(10_000)]
 
@@ -55,7 +66,19 @@ def test_the_first_id_of_a_moment_sorts_before_all_others_of_it(moment: float) -
     assert ids.first_id(moment + 0.002) > ids.new_id(moment)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("01ARZ3NDEKTSV4RRFFQ69G5FAV", True), ("", False), ("x" * 26, False)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", True),
+        ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", True),
+        ("8ARZ3NDEKTSV4RRFFQ69G5FAVV", False),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAU", False),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV\n", False),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FA\u0662", False),
+        ("", False),
+        ("x" * 26, False),
+    ],
+)
 def test_run_ids_are_told_from_other_text(text: str, expected: bool) -> None:
     assert expected == ids.is_ulid(text)
 

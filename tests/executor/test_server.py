@@ -15,10 +15,11 @@ from stepserve_core import Context, Inngest, NonRetriableError, TriggerEvent
 from stepserve_core._protocol import Request, Response
 from stepserve_core.errors import ConfigurationError, SendEventsError
 from stepserve_core.executor import Executor, LoopSettings, Store, VirtualClock, limits, listening
+from stepserve_core.executor.http_transport import HttpTransport
 from stepserve_core.executor.leases import LEASE
 from stepserve_core.executor.listening import PortInUseError, bind, bind_gateway
 from stepserve_core.executor.server import ServerConfig, serving
-from stepserve_core.executor.transport import EmbeddedTransport, HttpTransport, TransportError
+from stepserve_core.executor.transport import EmbeddedTransport, TransportError
 from tests.executor.conftest import StartSystem
 from tests.executor.raw_app import Call, Fn, hash_id, reply, served
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import stepserve
 from stepserve.experimental import mocked
 from stepserve.experimental.mocked.errors import UnstubbedStepError
+from stepserve.testing import HarnessSync
 
 QUIET = logging.getLogger("tests.mocked")
 QUIET.setLevel(logging.CRITICAL)
@@ -196,3 +199,99 @@ def test_the_client_sends_nothing_and_gives_one_id_for_each_event(client: mocked
     assert ["0" * 26] * 2 == asyncio.run(client.send([EVENT, EVENT]))
     with pytest.raises(stepserve.errors.EventInvalidError):
         client.send_sync(stepserve.Event(name="x", data={"k": object()}))
+
+
+def test_steps_in_parallel_and_their_retries_are_those_of_the_executor(client: mocked.Inngest) -> None:
+    calls: list[str] = []
+
+    async def work(name: str, failures: int) -> str:
+        calls.append(name)
+        if calls.count(name) <= failures:
+            raise Broken(name)
+        return name
+
+    async def order(ctx: stepserve.Context) -> object:
+        done = await asyncio.gather(ctx.step.run("a", work, "a", 2), ctx.step.run("b", work, "b", 0))
+        return [*done, await ctx.step.run("c", work, "c", 1)]
+
+    assert ["a", "b", "c"] == run(client, order).output
+    assert {"a": 3, "b": 1, "c": 2} == {name: calls.count(name) for name in "abc"}
+
+
+def test_a_callable_takes_the_place_of_a_step_and_gets_its_arguments(client: mocked.Inngest) -> None:
+    def order(ctx: stepserve.ContextSync) -> object:
+        return ctx.step.run("a", str.upper, "x"), ctx.step.invoke_by_id("b", function_id="other", data={"n": 2})
+
+    assert ("stub of x", 3) == run(
+        client, order, stubs={"a": "stub of {}".format, "b": lambda data: data["n"] + 1}
+    ).output
+
+
+def test_a_function_may_run_another_one_inside(client: mocked.Inngest) -> None:
+    def order(ctx: stepserve.ContextSync) -> object:
+        inner = run(client, lambda ctx: ctx.step.run("a", lambda: ctx.run_id))
+        return [ctx.step.run("a", lambda: "outer"), inner.output]
+
+    assert ["outer", "test"] == run(client, order).output
+
+
+def test_what_a_run_leaves_is_gone_for_the_next(client: mocked.Inngest) -> None:
+    def interrupt(ctx: stepserve.ContextSync) -> None:
+        ctx.step.run("a", lambda: "first")
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(client, interrupt)
+
+    assert "second" == run(client, lambda ctx: ctx.step.run("a", lambda: "second")).output
+
+
+def test_waits_and_their_conditions_are_the_affair_of_stubs(client: mocked.Inngest) -> None:
+    def order(ctx: Any) -> object:
+        return ctx.step.wait_for_event(
+            "w", event="paid", if_exp="not CEL (", timeout=datetime.timedelta(days=4000)
+        ).data
+
+    assert {"k": 1} == run(client, order, stubs={"w": {"name": "paid", "data": {"k": 1}}}).output
+
+
+def test_a_test_moves_to_the_harness_with_its_client_and_its_stubs(client: mocked.Inngest) -> None:
+    @client.create_function(fn_id="f", trigger=stepserve.TriggerEvent(event="shop/order"))
+    def order(ctx: Any) -> object:
+        ctx.step.send_event("tell", stepserve.Event(name="told"))
+        waited = ctx.step.wait_for_event("wait", event="paid", timeout=1000)
+        return [waited, ctx.step.wait_for_event("named", event="paid", timeout=1000).data, ctx.step.run("a", str)]
+
+    stubs = {"wait": mocked.Timeout, "named": {"name": "paid"}, "a": "stub"}
+    with HarnessSync(client, [order], step_stubs=stubs) as h:
+        ended = h.send(EVENT)
+        h.run_until_idle()
+        found = ended.output, [event.name for event in h.sent_events]
+
+    assert (mocked.trigger(order, EVENT, client, step_stubs=stubs).output, ["told"]) == found
+
+
+def test_it_needs_nothing_that_is_not_installed_with_stepserve_itself() -> None:
+    program = """
+import sys
+for name in ("aiohttp", "yarl", "lark", "re2", "google", "graphql", "python_multipart", "starlette", "uvicorn",
+             "websockets", "ulid", "yaml", "rich", "typer", "pydantic"):
+    sys.modules[name] = None
+import stepserve
+from stepserve.experimental import mocked
+
+client = mocked.Inngest(app_id="app", is_production=False)
+
+
+@client.create_function(fn_id="f", trigger=stepserve.TriggerEvent(event="x"))
+async def f(ctx):
+    await ctx.step.wait_for_event("w", event="y", if_exp="event.data.n == 1", timeout=1000)
+    return await ctx.step.run("a", lambda: 1)
+
+
+print(mocked.trigger(f, stepserve.Event(name="x"), client, step_stubs={"w": mocked.Timeout}).output)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert ("1\n", "") == (ran.stdout, ran.stderr)

@@ -1,7 +1,7 @@
-"""`mocked.trigger` beside the official one: what it promises, and what an executor could not do.
+"""`mocked.trigger` beside the official one: what it promises although it runs on an executor.
 
-That is why it is not built on the harness: there a run has an id of its own, starts only for its triggers and limits,
-and gives its results and errors as JSON.
+An executor alone gives runs ids of their own, starts them for their triggers and within their limits, and has their
+results and errors as JSON.
 """
 
 from __future__ import annotations

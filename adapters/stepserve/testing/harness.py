@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -39,6 +39,7 @@ class _Harness:
             say. By default they are called anew for each step, so that what does not replay is found.
         network: let `step.fetch` and `step.ai.infer` without a stub really send requests.
         faults: what goes wrong on the way, see `Faults`; `fault_report` says what came out.
+        step_stubs: what comes of steps, by their ids, as `stub` would take it, and `mocked.trigger` does.
     """
 
     _in_place = False
@@ -54,6 +55,7 @@ class _Harness:
         checkpointing: Checkpointing | bool = False,
         network: bool = False,
         faults: Faults | None = None,
+        step_stubs: Mapping[str, object] | None = None,
     ) -> None:
         self._session = Session(
             client,
@@ -66,6 +68,8 @@ class _Harness:
             checkpointing=checkpointing,
             faults=faults,
         )
+        for step_id, outcome in (step_stubs or {}).items():
+            self.stub(step_id, outcome)
 
     def stub(self, step_id: str, *outcomes: object, function: Function[Any] | str | None = None) -> None:
         """Say what comes of the steps with this id, from now on.

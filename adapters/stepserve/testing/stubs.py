@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from stepserve.testing.errors import StubError, UnstubbedStepError
+from stepserve.testing.timeout import Timeout
 from stepserve_core import Event, FetchResponse
 from stepserve_core.executor import fragments
 from stepserve_core.executor.caller import Caller
@@ -29,7 +30,7 @@ from stepserve_core.executor.decisions import (
     WaitStep,
 )
 from stepserve_core.executor.gateway import KINDS, Problem
-from stepserve_core.executor.gateway_transport import GatewayReply
+from stepserve_core.executor.gateway_messages import GatewayReply
 from stepserve_core.testing import Found, encode_output, encode_wire, to_wire
 
 _Waiting = InvokeStep | WaitStep | WaitSignalStep
@@ -62,7 +63,7 @@ class Stubs:
 
     def substitute(self, function_id: str, run_id: str, found: Found) -> Any:
         """Return what is called in place of the handler of a step, if it is stubbed."""
-        if not self._outcomes or not self._has(function_id, found.step_id):
+        if not self._outcomes or not self.has(function_id, found.step_id):
             return None
         outcome = self._next(function_id, found.step_id, run_id, found.hashed)
 
@@ -88,7 +89,7 @@ class Stubs:
         if not isinstance(decision, (InvokeStep, WaitStep, WaitSignalStep, SleepStep)):
             return decision
         slug, step = item.function.slug, decision.step
-        if not self._has(slug, step.name):
+        if not self.has(slug, step.name):
             return decision
         if isinstance(decision, SleepStep):
             self.problem = StubError(f"step {step.name!r} sleeps: move the clock on (h.clock.advance) and stub nothing")
@@ -108,7 +109,7 @@ class Stubs:
         hashed = item.work.step or ""
         name = self._names.get((item.run.id, hashed), hashed)
         options = msgspec.json.decode(item.payload or b"{}")
-        if not self._has(item.function.slug, name):
+        if not self.has(item.function.slug, name):
             if self._network:
                 return None
             message = (
@@ -124,7 +125,8 @@ class Stubs:
             return Problem(str(error) or type(error).__name__)
         return _gateway_reply(value, str(options.get("url")), f"the stub of step {name!r}")
 
-    def _has(self, function_id: str, step_id: str) -> bool:
+    def has(self, function_id: str, step_id: str) -> bool:
+        """Say whether a step is stubbed."""
         return (function_id, step_id) in self._outcomes or (None, step_id) in self._outcomes
 
     def _next(self, function_id: str, step_id: str, run_id: str, hashed: str) -> object:
@@ -136,6 +138,8 @@ class Stubs:
 
 
 def _come_out(outcome: object, *args: object) -> Any:
+    if outcome is Timeout:
+        return None
     if isinstance(outcome, BaseException):
         raise outcome.with_traceback(None)
     if isinstance(outcome, type) and issubclass(outcome, BaseException):
@@ -173,7 +177,7 @@ def _finished(decision: _Waiting, step: StepRef, value: Any) -> FinishStep:
 def _event_memo(name: str, value: object, where: str) -> bytes:
     if isinstance(value, Event):
         return encode_wire(value.wire())
-    if isinstance(value, dict) and isinstance(value.get("name"), str) and "data" in value:
+    if isinstance(value, dict) and isinstance(value.get("name"), str) and ("data" in value or value == {"name": name}):
         return encode_output(value, where)
     return encode_wire({"name": name, "data": msgspec.Raw(encode_output(value, where)), "id": "", "ts": 0})
 

@@ -5,12 +5,46 @@
 
 Events come in through `api`, `routing` decides what they start, `loop` claims what is queued and calls the app,
 `plan` decides what follows from the answer, and `apply` carries it out in one transaction of `store`.
+
+What is here is loaded when it is first used: parts of the executor run without the libraries that the whole needs.
 """
 
-from stepserve_core.executor.clock import RealClock, VirtualClock
-from stepserve_core.executor.executor import Executor
-from stepserve_core.executor.loop_settings import LoopSettings
-from stepserve_core.executor.store.damage import DatabaseError
-from stepserve_core.executor.store.store import Store
+from __future__ import annotations
 
-__all__ = ["DatabaseError", "Executor", "LoopSettings", "RealClock", "Store", "VirtualClock"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepserve_core.executor.clock import RealClock as RealClock
+    from stepserve_core.executor.clock import VirtualClock as VirtualClock
+    from stepserve_core.executor.executor import Executor as Executor
+    from stepserve_core.executor.loop_settings import LoopSettings as LoopSettings
+    from stepserve_core.executor.store.damage import DatabaseError as DatabaseError
+    from stepserve_core.executor.store.store import Store as Store
+
+_MODULES = {
+    "DatabaseError": "stepserve_core.executor.store.damage",
+    "Executor": "stepserve_core.executor.executor",
+    "LoopSettings": "stepserve_core.executor.loop_settings",
+    "RealClock": "stepserve_core.executor.clock",
+    "Store": "stepserve_core.executor.store.store",
+    "VirtualClock": "stepserve_core.executor.clock",
+}
+
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
+    "DatabaseError",
+    "Executor",
+    "LoopSettings",
+    "RealClock",
+    "Store",
+    "VirtualClock",
+]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib  # noqa: PLC0415 - only whoever uses a name needs it
+
+        return getattr(importlib.import_module(_MODULES[name]), name)

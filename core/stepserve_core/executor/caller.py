@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,23 +17,31 @@ from stepserve_core.executor.clock import Clock
 from stepserve_core.executor.decisions import Decision, ParkItem, RetryItem, RunFacts
 from stepserve_core.executor.endpoint_requests import build_reentry
 from stepserve_core.executor.failures import Failure
+from stepserve_core.executor.gateway_messages import GatewayReply
 from stepserve_core.executor.gateway_policy import GatewayRefusedError
-from stepserve_core.executor.gateway_transport import GatewayReply, GatewayTransport
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.plan import RetryPolicy, plan, plan_overflow
 from stepserve_core.executor.realtime.broker import Broker
 from stepserve_core.executor.realtime.messages import as_json, make_message
 from stepserve_core.executor.transport import NoRoomError, Transport, TransportError
 
+if TYPE_CHECKING:
+    from stepserve_core.executor.gateway_transport import GatewayTransport  # needs aiohttp, which tests do without
+
 Decide = Callable[[Claim], Awaitable[list[Decision]]]
 """What carries out an item as far as it can be before the answer is committed."""
 
 
 class Caller:
-    """Calls apps, and makes the requests of gateway steps."""
+    """Calls apps, and makes the requests of gateway steps: of these, where there is something to make them with."""
 
     def __init__(
-        self, transport: Transport, clock: Clock, settings: LoopSettings, gateway_: GatewayTransport, broker: Broker
+        self,
+        transport: Transport,
+        clock: Clock,
+        settings: LoopSettings,
+        gateway_: GatewayTransport | None = None,
+        broker: Broker | None = None,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -113,6 +122,7 @@ class Caller:
         return read_answer(reply)
 
     async def _ask_gateway(self, item: Claim) -> GatewayReply | gateway.Problem:
+        assert self._gateway is not None
         try:
             request = gateway.build_request(item.work.kind, item.payload or b"{}")
             reply = await self._gateway.send(request)
@@ -126,7 +136,7 @@ class Caller:
     def _publish(self, item: Claim, reply: GatewayReply) -> None:
         """Pass a reply on to subscribers, where its step asks for that."""
         wanted = gateway.read_publication(item.payload or b"{}")
-        if wanted is not None:
+        if wanted is not None and self._broker is not None:
             now = self._clock.now()
             data = as_json(reply.body)
             message = make_message("data", wanted.channel, wanted.topic, data, now, run_id=item.run.id)

@@ -24,6 +24,7 @@ from stepserve_core.executor.functions import read_registration
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.gateway_transport import GatewayTransport
+from stepserve_core.executor.http_transport import HttpTransport
 from stepserve_core.executor.in_process import Embedded, LocalServer
 from stepserve_core.executor.loop import Loop
 from stepserve_core.executor.loop_settings import LoopSettings
@@ -37,7 +38,7 @@ from stepserve_core.executor.store.apps import Function as StoredFunction
 from stepserve_core.executor.store.store import Store
 from stepserve_core.executor.store.tables import Tables
 from stepserve_core.executor.store.writer import Unit
-from stepserve_core.executor.transport import HttpTransport, Transport
+from stepserve_core.executor.transport import Transport
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest

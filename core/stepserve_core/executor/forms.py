@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
-
-from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from stepserve_core.errors import EventInvalidError
 from stepserve_core.executor import limits
 
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-
 URL_ENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-_MOST_FIELDS = 1000
-"""Fields of one form, files included."""
 
 
 def is_form(content_type: str) -> bool:
@@ -35,75 +26,13 @@ def read_form(body: bytes, content_type: str) -> dict[str, list[str]]:
         raise EventInvalidError(f"the form is larger than {limits.EVENT_SIZE} bytes")
     try:
         if _kind_of(content_type) == URL_ENCODED:
-            return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-        return _read_multipart(body, content_type)
-    except (ValueError, MultipartParseError) as error:
+            return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=limits.FORM_FIELDS)
+        # Hardly any event comes as one, and the executor runs in tests without the library that reads it.
+        from stepserve_core.executor.multipart import read_multipart  # noqa: PLC0415
+
+        return read_multipart(body, content_type)
+    except ValueError as error:
         raise EventInvalidError(f"the form cannot be read: {error}") from None
-
-
-class _Parts:
-    """What the parser has found; it calls back with pieces of the body."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, list[str]] = {}
-        self.is_complete = False
-        self._count = 0
-        # The parser gives many pieces where a body has many line ends: byte arrays grow without being copied.
-        self._header, self._value, self._content = bytearray(), bytearray(), bytearray()
-        self._disposition = b""
-
-    def begin(self) -> None:
-        self._count += 1
-        if self._count > _MOST_FIELDS:
-            raise ValueError(f"it has more than {_MOST_FIELDS} fields")
-        self._content.clear()
-        self._disposition = b""
-
-    def add_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def add_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def end_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
-        self._header.clear()
-        self._value.clear()
-
-    def add_content(self, data: bytes, start: int, end: int) -> None:
-        self._content += data[start:end]
-
-    def end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if b"name" not in options:
-            raise ValueError("a field has no name")
-        if b"filename" not in options:
-            self.fields.setdefault(options[b"name"].decode(), []).append(self._content.decode())
-
-    def complete(self) -> None:
-        self.is_complete = True
-
-
-def _read_multipart(body: bytes, content_type: str) -> dict[str, list[str]]:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if not boundary:
-        raise ValueError("its content type names no boundary")
-    parts = _Parts()
-    callbacks: MultipartCallbacks = {
-        "on_part_begin": parts.begin,
-        "on_header_field": parts.add_header,
-        "on_header_value": parts.add_value,
-        "on_header_end": parts.end_header,
-        "on_part_data": parts.add_content,
-        "on_part_end": parts.end,
-        "on_end": parts.complete,
-    }
-    MultipartParser(boundary, callbacks).write(body)
-    if not parts.is_complete:
-        raise ValueError("it ends before its last boundary")
-    return parts.fields
 
 
 def _kind_of(content_type: str) -> str:

@@ -21,7 +21,7 @@ from stepserve_core.executor.decisions import (
     StepRef,
     Work,
 )
-from stepserve_core.executor.gateway_transport import GatewayReply, GatewayRequest
+from stepserve_core.executor.gateway_messages import GatewayReply, GatewayRequest
 from stepserve_core.executor.plan import RetryPolicy
 
 KINDS = frozenset({GATEWAY, AI_GATEWAY})

@@ -10,16 +10,17 @@ import asyncio
 import io
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import aiohttp
-import msgspec
 import yarl
 
 from stepserve_core.executor import limits
 from stepserve_core.executor.addresses import show_url
+from stepserve_core.executor.gateway_messages import GatewayReply, GatewayRequest
 from stepserve_core.executor.gateway_policy import DestinationRefusedError, GatewayPolicy, GatewayRefusedError
-from stepserve_core.executor.transport import REDIRECTS, TransportError, read_body, within
+from stepserve_core.executor.http_transport import REDIRECTS, read_body
+from stepserve_core.executor.transport import TransportError, within
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -31,24 +32,6 @@ _SECRETS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-k
 """Headers that a redirect does not carry to another origin."""
 
 _BODY_HEADERS = frozenset({"content-type", "content-length", "content-encoding"})
-
-
-class GatewayRequest(msgspec.Struct, frozen=True):
-    """A request to make; header names are lower-case."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class GatewayReply(msgspec.Struct, frozen=True):
-    """What came back; `url` is the last one of the redirects. Header names are lower-case."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class TooManyRedirectsError(GatewayRefusedError):

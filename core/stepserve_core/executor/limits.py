@@ -8,6 +8,8 @@ DAY = 86_400.0
 EVENT_SIZE = 3 * MEBIBYTE
 EVENTS_PER_REQUEST = 5000
 EVENT_NAME = 512
+FORM_FIELDS = 1000
+"""Fields of one form that is sent as an event, files included."""
 EVENT_BODY = 64 * MEBIBYTE
 """Bytes of one request to the event API; upstream has no figure for it."""
 

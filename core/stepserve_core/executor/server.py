@@ -29,13 +29,14 @@ from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.executor.gateway_policy import CLOUD_ENTRIES, DEV_ENTRIES, GatewayPolicy
 from stepserve_core.executor.gateway_transport import DEFAULT_TIMEOUT as GATEWAY_TIMEOUT
 from stepserve_core.executor.http_protocol import KEEP_ALIVE, BoundedProtocol, BoundedWebSocket
+from stepserve_core.executor.http_transport import HttpTransport
 from stepserve_core.executor.listening import QuietServer, bind, bind_gateway, reachable
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.retention import SHORTEST_RETENTION
 from stepserve_core.executor.start_options import start_options
 from stepserve_core.executor.store.damage import damaged, is_damage
 from stepserve_core.executor.store.store import Store
-from stepserve_core.executor.transport import DEFAULT_TIMEOUT, HttpTransport
+from stepserve_core.executor.transport import DEFAULT_TIMEOUT
 from stepserve_core.faults import Faults
 
 _log = logging.getLogger(__name__)

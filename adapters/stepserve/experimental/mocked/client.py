@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stepserve_core
 from stepserve_core._event import Event
+from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager
 from stepserve_core._runtime import Runtime
 from stepserve_core._send import EventSender, encode_events
@@ -13,12 +14,17 @@ EVENT_ID = "0" * 26
 
 class _Sender(EventSender):
     async def _deliver(self, events: list[Event], origin: str | None) -> list[str]:
+        if server_of(self._client) is not None:
+            return await super()._deliver(events, origin)
         encode_events(events, None, origin)  # what could not be sent fails here too
         return [EVENT_ID for _ in events]
 
 
 class Inngest(stepserve_core.Inngest):
-    """A client for tests. Sending checks the events, calls middleware and returns an id for each; nothing is sent."""
+    """A client for tests. Sending checks the events, calls middleware and returns an id for each; nothing is sent.
+
+    Inside a harness, and while `Executor.embedded` runs its functions, it sends there what others would.
+    """
 
     def make_sender(
         self, runtime: Runtime, middleware: MiddlewareManager | None, run_id: str | None = None
