@@ -17,7 +17,17 @@ from werkzeug.exceptions import HTTPException
 from stepserve._route_name import route_name
 from stepserve.wsgi import read_body, request_from
 from stepserve_core import Function, Inngest
-from stepserve_core.endpoint import Answered, Durable, Endpoint, EndpointOptions, Exchange, Plain, collect, fold_headers
+from stepserve_core.endpoint import (
+    Answered,
+    Durable,
+    Endpoint,
+    EndpointOptions,
+    EventStream,
+    Exchange,
+    Plain,
+    collect,
+    fold_headers,
+)
 from stepserve_core.handler import (
     DEFAULT_PATH,
     METHODS,
@@ -73,8 +83,11 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
             request = flask.request
             asked = Request(request.method, request.url, request.headers, request.get_data(), request)
             exchange = Exchange(asked, lambda step: view(*args, step=step, **kwargs), _read, _read_error)
-            plain = made.handle(exchange)
-            return exchange.returned if plain is None else flask.Response(plain.body, plain.status, plain.headers)
+            given = made.handle(exchange)
+            if isinstance(given, EventStream):
+                # The route uses the request for as long as the answer grows.
+                return flask.Response(flask.stream_with_context(given.chunks()), headers=given.headers)
+            return exchange.returned if given is None else flask.Response(given.body, given.status, given.headers)
 
         return cast("Callable[..., Returned]", durable)
 

@@ -25,12 +25,17 @@ from stepserve_core.endpoint import (
     Endpoint,
     EndpointOptions,
     EndpointUnsupportedError,
+    EventStream,
     Exchange,
+    Given,
     Plain,
+    Work,
     acollect,
     check_size,
     fold_headers,
     is_async,
+    on_this_loop,
+    run_sync,
 )
 from stepserve_core.handler import DEFAULT_PATH, METHODS, Handler, MountOptions, ServeOptions, resolve_path
 
@@ -89,12 +94,24 @@ def exchange_of(
     if from_thread:
         exchange.read = lambda returned: anyio.from_thread.run(reader, returned)
         exchange.read_error = lambda error: anyio.from_thread.run(_read_error, request, error)
+        exchange.begin = _begin_in_pool
     return exchange
 
 
-def answer_of(exchange: Exchange, plain: Plain | None) -> Any:
+def _begin_in_pool(work: Work) -> None:
+    """Let a sync view run in another thread of Starlette's pool than the one that it is called in."""
+
+    async def run_work() -> None:
+        await run_in_threadpool(lambda: run_sync(work()))
+
+    anyio.from_thread.run_sync(on_this_loop, run_work)
+
+
+def answer_of(exchange: Exchange, given: Given) -> Any:
     """Return what a durable view answers."""
-    return exchange.returned if plain is None else Response(plain.body, plain.status, plain.headers)
+    if isinstance(given, EventStream):
+        return StreamingResponse(given.achunks(), headers=given.headers)
+    return exchange.returned if given is None else Response(given.body, given.status, given.headers)
 
 
 async def read(response: Any) -> Answered:

@@ -6,10 +6,11 @@ Async functions run on the IOLoop, sync functions in threads beside it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import re
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import tornado.iostream
@@ -18,7 +19,17 @@ import tornado.web
 from typing_extensions import Unpack
 
 from stepserve_core import Function, Inngest
-from stepserve_core.endpoint import Answered, Durable, Endpoint, EndpointOptions, Exchange, Plain, fold_headers
+from stepserve_core.endpoint import (
+    Answered,
+    Durable,
+    Endpoint,
+    EndpointOptions,
+    EventStream,
+    Exchange,
+    Given,
+    Plain,
+    fold_headers,
+)
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.handler import (
     BODY_LIMIT,
@@ -82,8 +93,9 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
             asked = Request(incoming.method or "", incoming.full_url(), incoming.headers, incoming.body, incoming)
             # What would end the answer, or send a part of it, waits until the end of the run is saved.
             vars(self).update(finish=functools.partial(_write_last, self), flush=_flush_nothing)
+            given: Given = None
             try:
-                plain = await made.ahandle(
+                given = await made.ahandle(
                     Exchange(
                         asked,
                         lambda step: method(self, *args, step=step, **kwargs),
@@ -92,18 +104,44 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
                     )
                 )
             finally:
-                del self.finish, self.flush
-            if plain is not None:
+                if not isinstance(given, EventStream):  # else the method has only begun
+                    del self.finish, self.flush
+            if isinstance(given, EventStream):
+                await _send_beside(self, given)
+            elif given is not None:
                 self.clear()
-                self.set_status(plain.status)
-                for name, value in plain.headers.items():
+                self.set_status(given.status)
+                for name, value in given.headers.items():
                     self.set_header(name, value)
-                if plain.body:
-                    self.write(plain.body)
+                if given.body:
+                    self.write(given.body)
 
         return cast("Callable[..., Returned]", durable)
 
     return decorate
+
+
+async def _send_beside(handler: tornado.web.RequestHandler, stream: EventStream) -> None:
+    """Send a stream by a copy of the handler: what the method writes is the answer that the stream ends with.
+
+    Headers that every answer has, such as those for other origins, are those of the stream too.
+    """
+    sender = copy.copy(handler)
+    del sender.finish, sender.flush
+    sender._headers, sender._write_buffer = handler._headers.copy(), []
+    for name, value in stream.headers.items():
+        sender.set_header(name, value)
+    await _send_chunks(sender, stream.achunks())
+    sender.finish()
+
+
+async def _send_chunks(handler: tornado.web.RequestHandler, chunks: AsyncGenerator[bytes, None]) -> None:
+    async with contextlib.aclosing(chunks):
+        # Who went away is not waited for; leaving the block ends what sends.
+        with contextlib.suppress(tornado.iostream.StreamClosedError):
+            async for chunk in chunks:
+                handler.write(chunk)
+                await handler.flush()
 
 
 def _write_last(handler: tornado.web.RequestHandler, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
@@ -179,11 +217,6 @@ class ServeHandler(tornado.web.RequestHandler):
         if not isinstance(response, AsyncStream):
             self.write(response.body)
             return
-        async with contextlib.aclosing(response.chunks) as chunks:
-            # Who went away is not waited for; leaving the block ends the work.
-            with contextlib.suppress(tornado.iostream.StreamClosedError):
-                async for chunk in chunks:
-                    self.write(chunk)
-                    await self.flush()
+        await _send_chunks(self, response.chunks)
 
     get = head = post = put = delete = patch = options = trace = respond

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterable, Iterable
 from typing import Any, NamedTuple
 
+from stepserve_core._opcodes import Op, Userland, hash_step_id
+from stepserve_core._serialize import encode_wire
 from stepserve_core.errors import EndpointUnsupportedError
 
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes of a request or of an answer: both are kept by the server, in base64."""
+
+JSON_HEADERS = {"content-type": "application/json"}
 
 _COOKIE = "set-cookie"
 
@@ -87,3 +92,17 @@ def check_size(size: int) -> None:
     """
     if size > LARGEST_BODY:
         raise EndpointUnsupportedError(f"a durable endpoint answers with up to {LARGEST_BODY} bytes")
+
+
+def refusal(status: int, message: str) -> Plain:
+    """Return the answer to a request that is not served."""
+    return Plain(status, JSON_HEADERS, encode_wire({"error": message}))
+
+
+def complete(plain: Plain) -> Op:
+    """Return the op that ends the run with an answer (protocol.md 5.6)."""
+    opcode, name = "SyncRunComplete", "complete"
+    body = base64.b64encode(plain.body).decode()
+    op = Op(name, hash_step_id(name), name, opcode, None, Userland(name, None))
+    op.data = {"data": {"status": plain.status, "headers": plain.headers, "body": body}}
+    return op

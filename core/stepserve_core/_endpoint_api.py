@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from stepserve_core._checkpoint_api import CallReference, CheckpointAPI
+from stepserve_core._endpoint_events import EndpointEvents
 from stepserve_core._opcodes import Op
 from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import encode_wire
@@ -25,6 +26,7 @@ class _Opened(msgspec.Struct):
     fn_id: str
     app_id: str
     token: str = ""
+    realtime_token: str = ""
 
 
 class _Reply(msgspec.Struct):
@@ -37,11 +39,15 @@ class EndpointAPI(CheckpointAPI):
     Args:
         request: the data of the run's event.
         retries: how often a failed step is tried again.
+        events: what the client hears; steps that are saved are final.
     """
 
-    def __init__(self, client: Inngest, run_id: str, request: dict[str, str], retries: int) -> None:
+    def __init__(
+        self, client: Inngest, request: dict[str, str], retries: int, events: EndpointEvents | None = None
+    ) -> None:
         super().__init__(client)
-        self.run_id = run_id
+        self.run_id = new_run_id()
+        self._events = events
         self._request = request
         self._retries = retries
         self._opened: _Opened | None = None
@@ -62,6 +68,14 @@ class EndpointAPI(CheckpointAPI):
         path = f"/v1/http/runs/{self.run_id}/output?token={quote(self.token, safe='')}"
         return self._client.settings.api_url(path)
 
+    @property
+    def stream_url(self) -> str:
+        """Where a client goes on listening; at the result, if the server lets nobody listen."""
+        token = "" if self._opened is None else self._opened.realtime_token
+        if not token:
+            return self.result_url
+        return urljoin(self._client.api_origin, f"/v1/realtime/sse?token={quote(token, safe='')}")
+
     async def save(self, runtime: Runtime, call: CallReference | None, steps: Sequence[Op]) -> None:
         """Save steps of the run, and begin it if need be.
 
@@ -69,6 +83,21 @@ class EndpointAPI(CheckpointAPI):
             CheckpointFailedError: they were not saved, as far as is known.
         """
         del call
+        await self._save(runtime, steps)
+        if self._events is not None:
+            self._events.commit(*(step.id for step in steps), None)
+
+    async def end_call(self, runtime: Runtime, ops: Sequence[dict[str, Any]]) -> None:
+        """Save what the call ends with, for the server to go on with the run.
+
+        Raises:
+            CheckpointFailedError: as `save`.
+        """
+        await self._save(runtime, ops)
+        if self._events is not None:
+            self._events.settle(ops)
+
+    async def _save(self, runtime: Runtime, steps: Sequence[object]) -> None:
         fields: dict[str, Any] = {"run_id": self.run_id, "steps": steps, "ts": int(time.time() * 1000)}
         if self._opened is not None:
             fields.update(fn_id=self._opened.fn_id, app_id=self._opened.app_id)

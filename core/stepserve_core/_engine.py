@@ -122,6 +122,11 @@ class Run:
         """A number that grows with each step that the function reaches, memoised or not."""
         return len(self._uses)
 
+    @property
+    def is_repeating(self) -> bool:
+        """Say whether the code outside of steps is only executed to get back to where another call was."""
+        return not self._started_new_code or self.target is not None
+
     def _refuse(self, step_id: str) -> None:
         if self._refusal is not None:
             raise self._refusal(step_id)

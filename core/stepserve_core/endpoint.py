@@ -4,18 +4,16 @@ The route runs while its client waits; each step is saved before the next begins
 answer, and the run is over. If it has to wait, or a step has to be tried again, the client is sent to where the answer
 will be, and the server makes the same request again: that call replays the steps, and answers the server.
 
+A client that listens gets events instead, from the first moment on: its answer is begun, and the route runs beside it.
+
 This module is all that an adapter needs of the core for it.
 """
 
 from __future__ import annotations
 
-import base64
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
-from inspect import isawaitable
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,22 +26,29 @@ from stepserve_core._checkpoints import Checkpoints
 from stepserve_core._client import Inngest
 from stepserve_core._config import TriggerEvent
 from stepserve_core._endpoint_answer import (
+    JSON_HEADERS,
     LARGEST_BODY,
     Answered,
     Plain,
     acollect,
     check_size,
     collect,
+    complete,
     fold_headers,
+    refusal,
 )
-from stepserve_core._endpoint_api import EndpointAPI, new_run_id
+from stepserve_core._endpoint_api import EndpointAPI
+from stepserve_core._endpoint_events import EndpointEvents, listening
+from stepserve_core._endpoint_request import describe, is_listened_to, is_reentry, may_listen
+from stepserve_core._endpoint_stream import EventStream, in_thread, on_background_loop, on_this_loop
+from stepserve_core._endpoint_tee import Tee
+from stepserve_core._exchange import FAILED, Begin, Exchange, Work, awaited
 from stepserve_core._function import is_async
-from stepserve_core._opcodes import Op, Userland, hash_step_id
+from stepserve_core._pipe import Pipe
 from stepserve_core._protocol import Call, CallContext, Request, Stack
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync
 from stepserve_core._serialize import encode_wire
-from stepserve_core._signature import verify
-from stepserve_core.errors import EndpointUnsupportedError, UnauthorizedError
+from stepserve_core.errors import EndpointUnsupportedError
 from stepserve_core.handler import refuse_unknown
 
 __all__ = [
@@ -53,18 +58,24 @@ __all__ = [
     "Endpoint",
     "EndpointOptions",
     "EndpointUnsupportedError",
+    "EventStream",
     "Exchange",
+    "Given",
     "Plain",
     "Request",
     "Respond",
+    "Work",
     "acollect",
     "check_size",
     "collect",
     "fold_headers",
+    "in_thread",
     "is_async",
+    "on_background_loop",
+    "on_this_loop",
+    "run_sync",
 ]
 
-_JSON = {"content-type": "application/json"}
 Respond = Literal["redirect", "token"]
 
 Returned = TypeVar("Returned")
@@ -78,39 +89,8 @@ class Durable(Protocol):
         ...
 
 
-class Exchange:
-    """One request to a route, as a framework's layer hands it over.
-
-    Args:
-        call: calls the user's route with the steps.
-        read: reads what the route returned; of an `async def` route, it may be awaitable.
-        read_error: reads errors that are answers, as of a page that is not found; None for all others. As `read`.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        call: Callable[[Any], Any],
-        read: Callable[[Any], Answered | Awaitable[Answered]],
-        read_error: Callable[[Exception], Plain | Awaitable[Plain | None] | None],
-    ) -> None:
-        self.request = request
-        self.call = call
-        self.read = read
-        self.read_error = read_error
-        self.returned: Any = None
-        self.plain: Plain | None = None
-        self.error: Exception | None = None
-
-    def take(self, answered: Answered) -> None:
-        """Keep what the route answered.
-
-        Raises:
-            EndpointUnsupportedError: it is too large to be kept.
-        """
-        check_size(len(answered.plain.body))
-        self.plain, self.returned = answered
-
+Given = Plain | EventStream | None
+"""What a framework answers with; None where it is what the route returned."""
 
 _current: ContextVar[Exchange] = ContextVar("stepserve_exchange")
 
@@ -160,14 +140,18 @@ class Endpoint:
         )
         self._function = create(_run_async if self.is_async else _run)
 
-    def handle(self, exchange: Exchange) -> Plain | None:
+    def handle(self, exchange: Exchange) -> Given:
         """Serve a request, from a thread that may block; see `serve`."""
+        if is_listened_to(self._client, exchange.request):
+            return self._stream(exchange, on_background_loop if self.is_async else in_thread)
         if self.is_async:
             return background_loop.run(lambda: self.serve(AsyncRuntime(), exchange))
         return run_sync(self.serve(SyncRuntime(), exchange))
 
-    async def ahandle(self, exchange: Exchange) -> Plain | None:
+    async def ahandle(self, exchange: Exchange) -> Given:
         """Serve a request, from an event loop; see `serve`."""
+        if is_listened_to(self._client, exchange.request):
+            return self._stream(exchange, on_this_loop)
         return await self.serve(AsyncRuntime(), exchange)
 
     async def serve(self, runtime: Runtime, exchange: Exchange) -> Plain | None:
@@ -178,27 +162,39 @@ class Endpoint:
         """
         request = exchange.request
         if len(request.body) > LARGEST_BODY:
-            return _refusal(413, f"a durable endpoint takes bodies of up to {LARGEST_BODY} bytes")
-        token = _current.set(exchange)
+            return refusal(413, f"a durable endpoint takes bodies of up to {LARGEST_BODY} bytes")
+        goes_on = is_reentry(self._client, request)
+        if goes_on and may_listen(request):
+            tee = Tee(self._client, request.headers.get(_protocol.RUN_ID) or "")
+            exchange.events = EndpointEvents(tee, goes_on=True)
+        tokens = _current.set(exchange), listening.set(exchange.events)
         try:
-            if self._is_reentry(request):
+            if goes_on:
                 return await self._go_on(runtime, exchange)
             return await self._begin(runtime, exchange)
         finally:
-            _current.reset(token)
+            _current.reset(tokens[0])
+            listening.reset(tokens[1])
 
-    def _is_reentry(self, request: Request) -> bool:
-        """Say whether the server makes a client's request again. Clients cannot sign, and are not believed."""
-        if not request.headers.get(_protocol.RUN_ID):
-            return False
-        if not self._client.is_production:
-            return True
+    def _stream(self, exchange: Exchange, begin: Begin) -> EventStream:
+        """Begin to run the route beside its answer."""
+        events = exchange.events = EndpointEvents(Pipe())
+        runtime = AsyncRuntime() if self.is_async else SyncRuntime()
+        work = (exchange.begin or begin)(lambda: self._run_beside(runtime, exchange, events))
+        return EventStream(events.pipe, work)
+
+    async def _run_beside(self, runtime: Runtime, exchange: Exchange, events: EndpointEvents) -> None:
         try:
-            keys = self._client.settings.keys
-            verify(request.body, request.headers.get(_protocol.SIGNATURE), keys, time.time())
-        except UnauthorizedError:
-            return False
-        return True
+            plain = await exchange.run_in_around(runtime, lambda: self.serve(runtime, exchange))
+            if not events.has_ended:  # it was not sent elsewhere
+                events.respond(plain or await exchange.end())
+        except Exception as error:
+            # Its framework does not hear of it any more: the answer has been begun.
+            if exchange.error is not error:  # that one was logged where it was raised
+                self._client.logger.error("durable endpoint %s failed", self.name, exc_info=error)
+            events.respond(await exchange.end() if exchange.error is error else FAILED)
+        finally:
+            events.pipe.close()
 
     async def _go_on(self, runtime: Runtime, exchange: Exchange) -> Plain:
         header = exchange.request.headers.get
@@ -207,51 +203,87 @@ class Endpoint:
         step = header("x-inngest-step-id")
         answer = await self._answer(runtime, exchange, call, None if step in (None, "", "step") else step)
         if exchange.error is not None:
-            exchange.plain = await _awaited(exchange.read_error(exchange.error))
+            exchange.plain = await awaited(exchange.read_error(exchange.error))
         if exchange.plain is not None:
-            return self._to_server(Answer(206, encode_wire([_complete(exchange.plain)]), {}))
+            answer = Answer(206, encode_wire([complete(exchange.plain)]), {})
+        await self._tell_end(runtime, exchange, answer)
         return self._to_server(answer)
+
+    async def _tell_end(self, runtime: Runtime, exchange: Exchange, answer: Answer) -> None:
+        """Tell a client how a call of the server ends, before the server hears of it and goes on."""
+        events = exchange.events
+        if events is None:
+            return
+        if exchange.plain is not None:
+            events.respond(exchange.plain)
+        elif answer.status == 206:
+            events.settle(msgspec.json.decode(answer.body, type=list[Any]))
+        else:  # all of it will be executed again, or the server says that the run has failed
+            events.roll_back()
+        await events.pipe.drain(runtime)
 
     def _to_server(self, answer: Answer) -> Plain:
         return Plain(answer.status, {**self._client.headers, **answer.headers}, answer.body)
 
     async def _begin(self, runtime: Runtime, exchange: Exchange) -> Plain | None:
-        api = EndpointAPI(self._client, new_run_id(), _describe(exchange.request, self.name), self._retries)
-        checkpoints = Checkpoints(api, None, self._settings, runtime, attempt=0)
+        events, settings = exchange.events, self._settings
+        api = EndpointAPI(self._client, describe(exchange.request, self.name), self._retries, events)
+        if events is not None:
+            events.begin(api.run_id)
+            settings = Checkpointing(max_runtime=settings.max_runtime)  # a step is final when it is saved: at once
+        checkpoints = Checkpoints(api, None, settings, runtime, attempt=0)
         answer = await self._answer(runtime, exchange, self._call(api.run_id), None, checkpoints)
         failure = checkpoints.failure
         if failure is not None and failure.is_stale:
             return self._defer(exchange, api)  # the server has taken the run over, and ends it
         if exchange.plain is None and exchange.error is None and answer.status != 206:
             # An error of the engine's own.
-            exchange.returned = exchange.plain = Plain(answer.status, _JSON, answer.body)
-        ends = exchange.plain is not None or exchange.error is not None
-        try:
-            if failure is not None:
-                raise failure
-            if not ends:
-                await api.save(runtime, None, msgspec.json.decode(answer.body, type=list[Any]))
-            elif api.is_open:
-                await api.save(runtime, None, [_complete(await _end_of(exchange))])
-        except CheckpointFailedError as error:
-            if not ends:
-                self._client.logger.error("durable endpoint %s: its steps cannot be saved: %s", self.name, error)
-                return _refusal(503, "the steps of this request cannot be saved; try again later")
-            # The client has its answer; the server takes the run over, replays it, and ends it.
-            self._client.logger.warning("durable endpoint %s: the end of a run was not saved: %s", self.name, error)
+            exchange.returned = exchange.plain = Plain(answer.status, JSON_HEADERS, answer.body)
+        refused = await self._save_end(runtime, exchange, api, failure, answer)
+        if refused is not None:
+            return refused
         if exchange.error is not None:
             raise exchange.error
         if exchange.plain is None:
             return self._defer(exchange, api)
         return exchange.plain if exchange.returned is exchange.plain else None
 
-    def _defer(self, exchange: Exchange, api: EndpointAPI) -> Plain:
+    async def _save_end(
+        self,
+        runtime: Runtime,
+        exchange: Exchange,
+        api: EndpointAPI,
+        failure: CheckpointFailedError | None,
+        answer: Answer,
+    ) -> Plain | None:
+        """Tell the server how the call ended. Return what to answer where it cannot end like that."""
+        ends = exchange.plain is not None or exchange.error is not None
+        try:
+            if failure is not None:
+                raise failure
+            if not ends:
+                await api.end_call(runtime, msgspec.json.decode(answer.body, type=list[Any]))
+            elif api.is_open:
+                await api.save(runtime, None, [complete(await exchange.end())])
+        except CheckpointFailedError as error:
+            if not ends:
+                self._client.logger.error("durable endpoint %s: its steps cannot be saved: %s", self.name, error)
+                return refusal(503, "the steps of this request cannot be saved; try again later")
+            # The client has its answer; the server takes the run over, replays it, and ends it.
+            self._client.logger.warning("durable endpoint %s: the end of a run was not saved: %s", self.name, error)
+        return None
+
+    def _defer(self, exchange: Exchange, api: EndpointAPI) -> Plain | None:
+        if exchange.events is not None:
+            exchange.events.roll_back()
+            exchange.events.redirect(api.run_id, api.stream_url)
+            return None
         if self._respond == "redirect":
             # Clients follow 302 with a GET after a POST, but not after a PUT.
             status = 302 if exchange.request.method in ("GET", "HEAD", "POST") else 303
             return Plain(status, {"location": api.result_url, "cache-control": "no-store"}, b"")
         body = encode_wire({"run_id": api.run_id, "token": api.token})
-        return Plain(200, _JSON, body)
+        return Plain(200, JSON_HEADERS, body)
 
     async def _answer(
         self,
@@ -281,7 +313,7 @@ class Endpoint:
 
 
 def _run(ctx: Any) -> None:
-    exchange = _current.get()
+    exchange = _enter(ctx)
     try:
         answered: Any = exchange.read(exchange.call(ctx.step))
         exchange.take(answered)
@@ -291,48 +323,16 @@ def _run(ctx: Any) -> None:
 
 
 async def _run_async(ctx: Any) -> None:
-    exchange = _current.get()
+    exchange = _enter(ctx)
     try:
-        exchange.take(await _awaited(exchange.read(await exchange.call(ctx.step))))
+        exchange.take(await awaited(exchange.read(await exchange.call(ctx.step))))
     except Exception as error:
         exchange.error = error
         raise
 
 
-async def _awaited(value: Any) -> Any:
-    return await value if isawaitable(value) else value
-
-
-async def _end_of(exchange: Exchange) -> Plain:
-    """Return what the run ends with; what the framework makes of an error that is no answer, it keeps to itself."""
-    if exchange.error is None:
-        assert exchange.plain is not None
-        return exchange.plain
-    return await _awaited(exchange.read_error(exchange.error)) or Plain(500, {}, b"")
-
-
-def _complete(plain: Plain) -> Op:
-    """Return the op that ends the run with an answer (protocol.md 5.6)."""
-    opcode, name = "SyncRunComplete", "complete"
-    body = base64.b64encode(plain.body).decode()
-    op = Op(name, hash_step_id(name), name, opcode, None, Userland(name, None))
-    op.data = {"data": {"status": plain.status, "headers": plain.headers, "body": body}}
-    return op
-
-
-def _describe(request: Request, name: str) -> dict[str, str]:
-    parts = urlsplit(request.url)
-    return {
-        "domain": f"{parts.scheme}://{parts.netloc}",
-        "method": request.method,
-        "path": parts.path or "/",
-        "query_params": parts.query,
-        "content_type": request.headers.get("content-type") or "",
-        "body": base64.b64encode(request.body).decode(),
-        "ip": "",
-        "fn": name,
-    }
-
-
-def _refusal(status: int, message: str) -> Plain:
-    return Plain(status, _JSON, encode_wire({"error": message}))
+def _enter(ctx: Any) -> Exchange:
+    exchange = _current.get()
+    if exchange.events is not None:
+        exchange.events.run = ctx.step._run
+    return exchange

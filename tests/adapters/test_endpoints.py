@@ -36,7 +36,7 @@ class Running:
         self.shop, self.http, self.server, self.headers = shop, http, server, headers
 
     async def post(self, mode: str, body: str = "body", **options: Any) -> httpx.Response:
-        headers = {"content-type": "text/plain"}
+        headers = {"content-type": "text/plain", **options.pop("headers", {})}
         return await self.http.post(f"/checkout/{mode}", content=body, headers=headers, **options)
 
     async def statuses(self) -> list[str]:
@@ -52,8 +52,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(app: tuple[str, str], **settings: Any) -> AsyncGenerator[Running, None]:
-    shop = Shop()
+async def running(app: tuple[str, str], shop: Shop | None = None, **settings: Any) -> AsyncGenerator[Running, None]:
+    shop = shop or Shop()
     defaults: dict[str, Any] = {"port": 0, "poll": False, "retry_interval": 0.0}
     config = ServerConfig(**{**defaults, **settings})
     async with serving(config) as server:
@@ -81,7 +81,7 @@ async def test_a_route_that_ends_in_time_answers_its_client(app: tuple[str, str]
 @every_app
 @pytest.mark.parametrize("mode", ["retry", "sleep"])
 async def test_a_route_that_has_to_wait_sends_its_client_to_the_answer(app: tuple[str, str], mode: str) -> None:
-    keys = {"kind": "cloud", "signing_key": KEY, "event_keys": ["k"]}
+    keys: dict[str, Any] = {"kind": "cloud", "signing_key": KEY, "event_keys": ["k"]}
     async with running(app, **keys) as system:
         first = await system.post(mode)
         answer = await system.http.get(first.headers["location"])

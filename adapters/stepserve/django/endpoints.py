@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.exception import response_for_exception
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from typing_extensions import Unpack
 
+from stepserve.django.connections import AROUND
 from stepserve_core import Inngest
 from stepserve_core.endpoint import (
     Answered,
@@ -21,12 +23,15 @@ from stepserve_core.endpoint import (
     Endpoint,
     EndpointOptions,
     EndpointUnsupportedError,
+    EventStream,
     Exchange,
+    Given,
     Plain,
     Request,
     acollect,
     collect,
     fold_headers,
+    on_background_loop,
 )
 
 Returned = TypeVar("Returned")
@@ -48,14 +53,14 @@ def endpoint(client: Inngest, **options: Unpack[EndpointOptions]) -> Durable:
             @functools.wraps(view)
             async def durable_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
                 exchange = _exchange(view, request, args, kwargs, is_async=True)
-                return _answer(exchange, await made.ahandle(exchange))
+                return _answer(request, exchange, await made.ahandle(exchange))
 
             return _exempt(durable_async)
 
         @functools.wraps(view)
         def durable(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             exchange = _exchange(view, request, args, kwargs, is_async=False)
-            return _answer(exchange, made.handle(exchange))
+            return _answer(request, exchange, made.handle(exchange))
 
         return _exempt(durable)
 
@@ -85,13 +90,20 @@ def _exchange(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs:
         lambda step: view(request, *args, step=step, **kwargs),
         _read_async if is_async else _read,
         functools.partial(_read_error_async if is_async else _read_error, request),
+        # Under WSGI, the event loop of an async view ends when the view has returned.
+        begin=on_background_loop if is_async and not isinstance(request, ASGIRequest) else None,
+        around=AROUND,
     )
 
 
-def _answer(exchange: Exchange, plain: Plain | None) -> Any:
-    if plain is None:
+def _answer(request: HttpRequest, exchange: Exchange, given: Given) -> Any:
+    if isinstance(given, EventStream):
+        # It is the server, and not the view, that decides how the answer is sent.
+        chunks: Any = given.achunks() if isinstance(request, ASGIRequest) else given.chunks()
+        return StreamingHttpResponse(chunks, headers=given.headers)
+    if given is None:
         return exchange.returned
-    return HttpResponse(plain.body, status=plain.status, headers=plain.headers)
+    return HttpResponse(given.body, status=given.status, headers=given.headers)
 
 
 def _read(response: HttpResponseBase) -> Answered:

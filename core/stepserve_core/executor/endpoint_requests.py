@@ -25,6 +25,7 @@ class EndpointRequest(msgspec.Struct, frozen=True):
     fn: str = ""
     ip: str = ""
     content_type: str = ""
+    accept: str = "*/*"
     query_params: str = ""
     body: str = ""
 
@@ -78,6 +79,7 @@ def build_reentry(
     body = request.content()
     headers = {
         "user-agent": "Inngest",
+        "accept": request.accept,
         "x-run-id": run.id,
         _protocol.REQUEST_ID: request_id,
         _protocol.JOB_ID: work.id,

@@ -29,6 +29,7 @@ from stepserve_core.executor.in_process import Embedded, LocalServer
 from stepserve_core.executor.loop import Loop
 from stepserve_core.executor.loop_settings import LoopSettings
 from stepserve_core.executor.realtime.broker import Broker
+from stepserve_core.executor.realtime.endpoint_streams import EndpointStreams
 from stepserve_core.executor.register import Registered, add_endpoint, register_app, remove_app
 from stepserve_core.executor.registry import Registry
 from stepserve_core.executor.retention import Retention
@@ -93,6 +94,7 @@ class Executor(Controls):
         self.discovered: set[str] = set()
         """URLs at which apps were found by looking for them, since the start; normalised."""
         self.realtime = Broker(self.settings.signing_key)
+        self.endpoint_streams = EndpointStreams(self.realtime, self.store)
         self._syncing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._embedded: Embedded | None = None

@@ -22,7 +22,9 @@ BODY_TIMEOUT = 60.0
 """Seconds for a body."""
 
 STREAM_TIMEOUT = 15 * 60.0
-"""Seconds for a body of the type text/stream: it comes as it is made (executor.md 10.4)."""
+"""Seconds for a body of the type text/stream or text/event-stream: it comes as it is made (executor.md 10.4)."""
+
+_STREAMS = (b"text/stream", b"text/event-stream")
 
 KEEP_ALIVE = 75
 """Seconds that a connection may wait for its next request. Far more than clients keep unused ones (httpx 5 s, aiohttp
@@ -92,7 +94,7 @@ class BoundedProtocol(Watched, HttpToolsProtocol):
         """Go on to the body."""
         self._in_headers = False
         self._reader.end()  # until this request is answered, which may add to what waits
-        streams = any(name == b"content-type" and value.startswith(b"text/stream") for name, value in self.headers)
+        streams = any(name == b"content-type" and value.startswith(_STREAMS) for name, value in self.headers)
         self._limit(STREAM_TIMEOUT if streams else BODY_TIMEOUT)
         super().on_headers_complete()
 

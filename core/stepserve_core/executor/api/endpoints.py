@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stepserve_core._endpoint_answer import JSON_HEADERS, Plain
 from stepserve_core.executor import limits
 from stepserve_core.executor.api.http import HttpError, envelope, executor_of, json_response, read_body, require_key
 from stepserve_core.executor.checkpoints import CheckpointRefusedError
@@ -17,13 +18,13 @@ from stepserve_core.executor.endpoint_requests import EndpointAnswer
 from stepserve_core.executor.endpoints import open_run, save_steps
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.json_web_token import TokenInvalidError, read_claims, sign_claims
-from stepserve_core.executor.realtime.tokens import Topic, make_token
+from stepserve_core.executor.realtime.tokens import STREAM, STREAM_LIFE, Topic, make_token
+from stepserve_core.executor.store.runs import RunRow
 
 ISSUER = "api.inngest.com"
 LIFE = 3600
 """Seconds that a token for the result of a run is good."""
 
-STREAM = "$stream"
 PATIENCE = 300.0
 """Seconds that a client waits for the result of a run."""
 
@@ -59,7 +60,8 @@ async def begin(request: Request) -> Response:
         raise HttpError(400, f"Invalid request body: {error}") from None
     now = executor.clock.now()
     data = msgspec.structs.asdict(opened)
-    data["realtime_token"] = make_token(executor.realtime.secret, [Topic(STREAM, opened.run_id)], now)
+    topics = [Topic(STREAM, opened.run_id)]
+    data["realtime_token"] = make_token(executor.realtime.secret, topics, now, life=STREAM_LIFE)
     if has_steps:
         data["token"] = sign_claims(_secret(executor), Claims(ISSUER, int(now) + LIFE, opened.run_id))
     return envelope(request, data)
@@ -94,10 +96,9 @@ async def get_output(request: Request) -> Response:
         run = await executor.read(lambda tables: tables.runs.get(run_id))
         if run is None:
             raise HttpError(404, "run not found")
-        if run.status == "Cancelled":
-            raise HttpError(410, "the run was cancelled: it has no result")
-        if run.ended_at is not None:
-            return _replay(run.output or b"null", failed=run.status != "Completed")
+        answer = recorded_answer(run)
+        if answer is not None:
+            return Response(answer.body, answer.status, answer.headers)
         if asyncio.get_running_loop().time() >= deadline or await request.is_disconnected():
             return json_response({"status": "running", "message": "run did not end within 5 minutes"})
         await asyncio.sleep(PAUSE)
@@ -107,12 +108,18 @@ def _secret(executor: Executor) -> bytes:
     return b"endpoint:" + executor.realtime.secret
 
 
-def _replay(output: bytes, *, failed: bool) -> Response:
-    """Return the recorded answer; an output that is none goes out as it is."""
+def recorded_answer(run: RunRow) -> Plain | None:
+    """Return how an endpoint answered; an output that is no answer goes out as it is. None if the run has not ended."""
+    if run.ended_at is None:
+        return None
+    if run.status == "Cancelled":
+        error = {"error": "the run was cancelled: it has no result", "data": None, "status": 410}
+        return Plain(410, JSON_HEADERS, msgspec.json.encode(error))
+    output = run.output or b"null"
     try:
         answer = msgspec.json.decode(output, type=EndpointAnswer)
         body = base64.b64decode(answer.body, validate=True)
     except (msgspec.DecodeError, binascii.Error):
-        return Response(output, 500 if failed else 200, media_type="application/json")
+        return Plain(200 if run.status == "Completed" else 500, JSON_HEADERS, output)
     headers = {name: value for name, value in answer.headers.items() if name.lower() not in _STRIPPED}
-    return Response(body, answer.status, headers)
+    return Plain(answer.status, headers, body)

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from stepserve_core.executor.api.endpoint_streams import KEEP_ALIVE, LONGEST_STREAM
 from stepserve_core.executor.api.http import require_key
-from stepserve_core.executor.api.realtime import KEEP_ALIVE, LONGEST_STREAM
 from stepserve_core.executor.live import LiveFeed
 from stepserve_core.executor.realtime.broker import Subscription
 

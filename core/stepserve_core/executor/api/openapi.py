@@ -64,6 +64,7 @@ QUERIES: dict[str, dict[str, _Schema]] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": 51, "default": 20},
     },
     "/v1/realtime/publish": {"channel": _TEXT, "topic": {"type": "array", "items": _TEXT}, "run_id": _TEXT},
+    "/v1/realtime/publish/tee": {"channel": _TEXT},
     "/v1/realtime/sse": {"token": _TEXT},
     "/v2/runs": _RUN_SEARCH,
     "/v2/apps/{app}/functions/{function}/runs": _RUN_SEARCH,
@@ -118,6 +119,7 @@ BODIES: dict[str, _Schema] = {
         "items": {"type": "object", "properties": {"channel": _TEXT, "name": _TEXT}},
     },
     "/v1/realtime/publish": {},
+    "/v1/realtime/publish/tee": {},
     "/v1/signals": {"type": "object", "required": ["signal"], "properties": {"signal": _TEXT, "data": {}}},
     "/mcp": {
         "type": "object",

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stepserve_core.executor import ids, limits
+from stepserve_core.executor.api.endpoint_streams import KEEP_ALIVE, LONGEST_STREAM, event_stream, follow, pass_on
 from stepserve_core.executor.api.http import HttpError, executor_of, json_response, read_body, require_key
 from stepserve_core.executor.realtime.broker import Broker, Subscription
 from stepserve_core.executor.realtime.messages import as_json, make_message
 from stepserve_core.executor.realtime.tokens import (
     MOST_TOPICS,
+    STREAM,
     Claims,
     TokenInvalidError,
     Topic,
@@ -27,12 +29,6 @@ from stepserve_core.executor.realtime.tokens import (
 
 if TYPE_CHECKING:
     from stepserve_core.executor.executor import Executor
-
-KEEP_ALIVE = 15.0
-"""Seconds of silence after which a subscriber is told that we are still there."""
-
-LONGEST_STREAM = 15 * 60.0
-"""Seconds after which a stream of server-sent events ends; subscribers come back with a new token."""
 
 _CHUNK = 1024
 _MOST_CHUNKS = 1000
@@ -72,14 +68,28 @@ async def publish(request: Request) -> Response:
     return Response(status_code=200)
 
 
+async def tee(request: Request) -> Response:
+    """`POST /v1/realtime/publish/tee?channel=`: pass on what a durable endpoint streams; the channel is its run.
+
+    The body is server-sent events, which go out as soon as they are whole.
+    """
+    _require_publisher(request)
+    return await pass_on(request)
+
+
 async def stream(request: Request) -> Response:
-    """`GET /v1/realtime/sse?token=`: the messages of the token's topics as server-sent events."""
+    """`GET /v1/realtime/sse?token=`: the messages of the token's topics as server-sent events.
+
+    With the token of a durable endpoint's run, it is what that streams.
+    """
     claims = _require_subscriber(request)
+    run_id = next((topic.channel for topic in claims.topics if topic.key[1] == STREAM and topic.key[0]), None)
+    if run_id is not None:
+        return await follow(request, run_id)
     broker = executor_of(request).realtime
-    headers = {"cache-control": "no-cache", "access-control-allow-origin": "*", "x-accel-buffering": "no"}
     # Subscribed now and not when the first byte is asked for: who has our answer misses nothing.
     subscription = broker.subscribe(claims.topics)
-    return StreamingResponse(_events(broker, subscription), media_type="text/event-stream", headers=headers)
+    return event_stream(_events(broker, subscription))
 
 
 async def _events(broker: Broker, subscription: Subscription) -> AsyncGenerator[bytes, None]:

@@ -109,6 +109,7 @@ ROUTES = [
     Route("/v1/runs/{id}/metadata", metadata.add_metadata, methods=["POST"]),
     Route("/v1/realtime/token", realtime.create_token, methods=["POST"]),
     Route("/v1/realtime/publish", realtime.publish, methods=["POST"]),
+    Route("/v1/realtime/publish/tee", realtime.tee, methods=["POST"]),
     Route("/v1/realtime/sse", realtime.stream, methods=["GET"]),
     *(Route(f"{prefix}/{{id}}/async", checkpoints.save, methods=["POST"]) for prefix in CHECKPOINT_PREFIXES),
     *(Route(prefix, endpoints.begin, methods=["POST"]) for prefix in CHECKPOINT_PREFIXES),

@@ -8,11 +8,28 @@ from stepserve_core.executor import ids
 from stepserve_core.executor.calls import ACCOUNT_ID
 from stepserve_core.executor.json_web_token import TokenInvalidError, read_claims, sign_claims
 
-__all__ = ["ISSUER", "LIFE", "MOST_TOPICS", "Claims", "TokenInvalidError", "Topic", "make_token", "read_token"]
+__all__ = [
+    "ISSUER",
+    "LIFE",
+    "MOST_TOPICS",
+    "STREAM",
+    "STREAM_LIFE",
+    "Claims",
+    "TokenInvalidError",
+    "Topic",
+    "make_token",
+    "read_token",
+]
 
 ISSUER = "rt.inngest.com"
 LIFE = 60
 """Seconds that a token is good for letting somebody in; who is in stays."""
+
+STREAM_LIFE = 16 * 60
+"""As `LIFE`, for what a durable endpoint streams: its client needs the token when it is sent to us, not before."""
+
+STREAM = "$stream"
+"""The topic of what a durable endpoint streams; its channel is the run."""
 
 MOST_TOPICS = 1000
 
@@ -43,10 +60,10 @@ class Claims(msgspec.Struct, frozen=True):
     publish: bool = False
 
 
-def make_token(secret: bytes, topics: list[Topic], now: float, *, publish: bool = False) -> str:
-    """Return a token for `topics`."""
+def make_token(secret: bytes, topics: list[Topic], now: float, *, publish: bool = False, life: int = LIFE) -> str:
+    """Return a token for `topics`, that is good for `life` seconds."""
     return sign_claims(
-        secret, Claims(ISSUER, int(now) + LIFE, int(now), ids.new_id(now), topics=topics, publish=publish)
+        secret, Claims(ISSUER, int(now) + life, int(now), ids.new_id(now), topics=topics, publish=publish)
     )
 
 

@@ -60,7 +60,7 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, lambda: unit(tables))
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell `watcher`, on the running loop, what transactions touch from now on. There is one at a time."""
+        """Tell `watcher`, on the running loop, what transactions touch from now on."""
         self._writer.watch(watcher)
 
     def close(self) -> None:

@@ -27,16 +27,17 @@ class _Audience:
     """Who is told what transactions touched, on the loop where they listen."""
 
     def __init__(self) -> None:
-        self._watcher: tuple[asyncio.AbstractEventLoop, Watcher] | None = None
+        self._watchers: list[tuple[asyncio.AbstractEventLoop, Watcher]] = []
 
     def admit(self, watcher: Watcher) -> None:
         """Let `watcher` listen, on the running loop."""
-        self._watcher = (asyncio.get_running_loop(), watcher)
+        self._watchers.append((asyncio.get_running_loop(), watcher))
 
     def tell(self, changes: Changes) -> None:
         """Pass changes on, from any thread."""
-        if changes and self._watcher is not None:
-            loop, watcher = self._watcher
+        if not changes:
+            return
+        for loop, watcher in self._watchers:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(watcher, changes)
 

@@ -1,0 +1,66 @@
+"""Requests to durable endpoints: who makes one, who listens, and what the server learns of it (protocol.md 13.3)."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stepserve_core import _protocol
+from stepserve_core._endpoint_answer import LARGEST_BODY
+from stepserve_core._endpoint_events import EVENT_STREAM
+from stepserve_core._protocol import Request
+from stepserve_core._signature import verify
+from stepserve_core.errors import UnauthorizedError
+
+if TYPE_CHECKING:
+    from stepserve_core._client import Inngest
+
+
+def is_reentry(client: Inngest, request: Request) -> bool:
+    """Say whether the server makes a client's request again. Clients cannot sign, and are not believed."""
+    if not request.headers.get(_protocol.RUN_ID):
+        return False
+    if not client.is_production:
+        return True
+    try:
+        verify(request.body, request.headers.get(_protocol.SIGNATURE), client.settings.keys, time.time())
+    except UnauthorizedError:
+        return False
+    return True
+
+
+def is_listened_to(client: Inngest, request: Request) -> bool:
+    """Say whether a client wants to hear what the route does. What is refused needs no stream for that."""
+    if not _accepts_events(request) or request.method == "HEAD":
+        return False
+    return len(request.body) <= LARGEST_BODY and not is_reentry(client, request)
+
+
+def may_listen(request: Request) -> bool:
+    """Say whether the client of a request that is made again may listen; some servers do not say what it accepts."""
+    return not request.headers.get("accept") or _accepts_events(request)
+
+
+def _accepts_events(request: Request) -> bool:
+    return EVENT_STREAM in (request.headers.get("accept") or "").lower()
+
+
+def describe(request: Request, name: str) -> dict[str, str]:
+    """Return the data of the event of a run that a request begins (protocol.md 13.2).
+
+    `accept` tells the server how the request is made again; those that do not know it leave it out.
+    """
+    parts = urlsplit(request.url)
+    return {
+        "domain": f"{parts.scheme}://{parts.netloc}",
+        "method": request.method,
+        "path": parts.path or "/",
+        "query_params": parts.query,
+        "content_type": request.headers.get("content-type") or "",
+        "accept": request.headers.get("accept") or "*/*",
+        "body": base64.b64encode(request.body).decode(),
+        "ip": "",
+        "fn": name,
+    }

@@ -1,0 +1,84 @@
+"""A client that listens to a durable endpoint, as docs/endpoints.md shows one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+
+from stepserve_core._opcodes import hash_step_id
+
+LISTENS = {"accept": "text/event-stream", "content-type": "text/plain"}
+NAMES = {hash_step_id(name): name for name in ("first", "second", "a", "b")}
+
+
+class Listener:
+    """What a client heard: all events, and the pieces that count in the end."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+        self.pieces: list[tuple[str | None, Any]] = []
+        self.kept: list[tuple[str | None, Any]] = []
+        self.run_id = ""
+        self.response: dict[str, Any] | None = None
+        self.redirects = 0
+
+    @property
+    def told(self) -> list[Any]:
+        """The pieces that count."""
+        return [data for _, data in self.pieces]
+
+    async def listen(self, http: httpx.AsyncClient, method: str, url: str, body: str | None = None) -> None:
+        """Ask, and follow to wherever it goes on."""
+        next_url: str | None = url
+        while next_url is not None:
+            async with http.stream(method, next_url, content=body, headers=LISTENS) as answer:
+                assert (200, "text/event-stream") == (
+                    answer.status_code,
+                    answer.headers["content-type"].partition(";")[0],
+                )
+                next_url = None
+                async for name, data in events_of(answer):
+                    next_url = self.hear(name, data) or next_url
+            method, body = "GET", None
+
+    def hear(self, name: str, data: Any) -> str | None:
+        """Take an event; return where to go on."""
+        if "hashedStepId" in data and data["hashedStepId"] is not None:
+            data["hashedStepId"] = NAMES[data["hashedStepId"]]
+        self.events.append((name, data))
+        step = data.get("hashedStepId")
+        if name == "inngest.metadata":
+            self.run_id = data["runId"]
+        elif name == "inngest.stream":
+            self.pieces.append((step, data["data"]))
+        elif name == "inngest.commit":
+            self.kept += [piece for piece in self.pieces if piece[0] == step and piece not in self.kept]
+        elif name == "inngest.rollback":
+            self.pieces = [piece for piece in self.pieces if piece[0] != step or piece in self.kept]
+        elif name == "inngest.response":
+            self.response = data
+        elif name == "inngest.redirect_info":
+            self.redirects += 1
+            url: str = data["url"]
+            return url
+        return None
+
+    @property
+    def answer(self) -> tuple[str, int, str]:
+        """Status of the run, status of the answer, and body."""
+        assert self.response is not None
+        response = self.response["response"]
+        return self.response["status"], response["statusCode"], response["body"]
+
+
+async def events_of(answer: httpx.Response) -> AsyncGenerator[tuple[str, Any], None]:
+    """Yield the server-sent events of an answer."""
+    name = ""
+    async for line in answer.aiter_lines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])
