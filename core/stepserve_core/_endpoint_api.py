@@ -74,7 +74,7 @@ class EndpointAPI(CheckpointAPI):
         token = "" if self._opened is None else self._opened.realtime_token
         if not token:
             return self.result_url
-        return urljoin(self._client.api_origin, f"/v1/realtime/sse?token={quote(token, safe='')}")
+        return self._client.settings.api_url(f"/v1/realtime/sse?token={quote(token, safe='')}")
 
     async def save(self, runtime: Runtime, call: CallReference | None, steps: Sequence[Op]) -> None:
         """Save steps of the run, and begin it if need be.

@@ -74,8 +74,9 @@ class Exchange:
         if self._end is not None:
             return self._end
         if self.error is not None:
-            self._end = await awaited(self.read_error(self.error)) or FAILED
-            return self._end
+            end: Plain = await awaited(self.read_error(self.error)) or FAILED
+            self._end = end
+            return end
         assert self.plain is not None
         return self.plain
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepserve import stream
+from stepserve_core import stream
 from stepserve_core._endpoint_answer import Plain
 from stepserve_core._endpoint_events import LARGEST_PIECE, EndpointEvents, listening
 from stepserve_core._pipe import MOST, Pipe
