@@ -71,7 +71,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _note_findings(request: pytest.FixtureRequest, report: FaultReport) -> None:
     """Keep a report that has more in it than steps which ran again."""
-    if report.executed_again or report.nondeterministic or report.changed:
+    if report.executed_again or report.nondeterministic or report.changed or report.changed_arguments:
         request.node.user_properties.append((_FOUND, report.text()))
 
 

@@ -17,6 +17,7 @@ from stepserve_core._defer import Defers
 from stepserve_core._determinism import CheckedRun
 from stepserve_core._engine import Run
 from stepserve_core._found import Found
+from stepserve_core._given_arguments import as_header
 from stepserve_core._in_process import StepSubstitutes, serving
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger, fields_of_call
@@ -34,7 +35,7 @@ from stepserve_core._protocol import Call, Request
 from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET
 from stepserve_core._state import Events, fetch_state
-from stepserve_core._step import step_and_group, step_and_group_sync
+from stepserve_core._step_and_group import step_and_group, step_and_group_sync
 from stepserve_core.step_context import current_steps
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class ServedCall:
         self.outcome = Outcome()
         """How it ended, after middleware; forgotten with the answer, unless it is to be kept."""
         self._defers: Defers | None = None
+        is_asked = bool(request.headers.get(_protocol.CHANGED_ARGUMENTS))
+        self._checker = client.asked_checker if is_asked else client.checker
+        self._changed_arguments: dict[str, str] | None = {} if is_asked else None
         server = serving.get()
         self._substitutes = substitutes if server is None else server.substitutes
 
@@ -100,7 +104,10 @@ class ServedCall:
                 answer = self._answer_error(error)
         if not self._keep_outcome:  # the traceback of an error holds the frames that it left, and they hold this
             self.outcome = Outcome()
-        return Answer(answer.status, answer.body, answer.headers, self._timing)
+        headers = answer.headers
+        if self._changed_arguments:
+            headers = {**headers, _protocol.CHANGED_ARGUMENTS: as_header(self._changed_arguments)}
+        return Answer(answer.status, answer.body, headers, self._timing)
 
     async def _answer_with_middleware(self) -> Answer:
         headers = self._request.headers
@@ -233,7 +240,7 @@ class ServedCall:
 
     def _make_run(self, memos: dict[str, Any]) -> Run:
         ctx = self._call.ctx
-        checker = self._client.checker
+        checker = self._checker
         kind: type[Run] = Run if checker is None else CheckedRun
         run = kind(
             self._runtime,
@@ -247,7 +254,9 @@ class ServedCall:
         )
         run.open_defers = self._open_defers
         if checker is not None and isinstance(run, CheckedRun):
-            run.checker, run.function_id = checker, self._function_id
+            run.check_with(checker, self._function_id, ctx)
+            if self._changed_arguments is not None:
+                self._changed_arguments = run.changed_arguments
         return run
 
     def _open_defers(self) -> Defers:
@@ -284,7 +293,7 @@ class ServedCall:
 
     def _handler(self, run: Run) -> Callable[..., Any]:
         handler = self._companion or self._function.handler
-        checker = self._client.checker
+        checker = self._checker
         if checker is not None and checker.watches_clock and isinstance(run, CheckedRun):
             return run.watched(handler)
         return handler

@@ -23,7 +23,7 @@ from stepserve_core._config import (
     TriggerEvent,
 )
 from stepserve_core._decorator import FunctionDecorator
-from stepserve_core._determinism import make_checker
+from stepserve_core._determinism import Checker, make_checker
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
@@ -123,6 +123,11 @@ class Inngest(ServerCalls):
         from stepserve_core._checkpoint_api import CheckpointAPI  # noqa: PLC0415 - only for those that do
 
         return CheckpointAPI(self)
+
+    @functools.cached_property
+    def asked_checker(self) -> Checker | None:
+        """What checks the calls of a server that asks for it, as one does that lets faults happen."""
+        return make_checker(self, is_asked=True)
 
     @property
     def api_origin(self) -> str:

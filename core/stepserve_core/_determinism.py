@@ -6,12 +6,13 @@ The server cannot know when it does not. Here that is found where it can be foun
 - a step id that repeats at the same place in the code, as in a loop: the server tells such steps apart by order alone;
 - steps of one thread of control that are reached in another order than they finished in;
 - a function that returns although a finished step was not reached;
+- a step that is given other arguments than in an earlier call of the run, where this process served that;
 - the clock or random numbers read outside of steps.
 
 Branches of groups and tasks finish in any order and may be skipped by a race, so the second rule looks only at steps
 outside of them, and the third only at functions without them.
 
-`STEPSERVE_STRICT`: `1` makes errors of all four; `warn` warns of all four; `0` checks nothing. Not set, the first three
+`STEPSERVE_STRICT`: `1` makes errors of all five; `warn` warns of all five; `0` checks nothing. Not set, the first four
 are warned of in development, and nothing is checked in production: there the engine runs without this module.
 """
 
@@ -24,8 +25,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepserve_core._engine import Run, executing_step
+from stepserve_core._given_arguments import GivenArguments, shown
 from stepserve_core._interrupts import Abort
 from stepserve_core._memos import Memo
+from stepserve_core._protocol import CallContext
 from stepserve_core._runtime import AsyncRuntime
 from stepserve_core.errors import ConfigurationError, DeterminismError
 
@@ -47,12 +50,14 @@ _OUR_FILES = (
 class Checker:
     """The checks of one client: what is done about a finding, which were told already, which steps have which hash."""
 
-    def __init__(self, client: Inngest, *, is_strict: bool, watches_clock: bool) -> None:
+    def __init__(self, client: Inngest, *, is_strict: bool, watches_clock: bool, shows_arguments: bool = False) -> None:
         self._client = client
         self.is_strict = is_strict
         self.watches_clock = watches_clock
+        self.shows_arguments = shows_arguments
         self._told: set[str] = set()
         self._names: dict[str, str] = {}
+        self.given = GivenArguments()
 
     def remember(self, hashed: str, step_id: str) -> None:
         """Remember the name of a step, for a later call that does not reach it."""
@@ -64,27 +69,29 @@ class Checker:
         """Return the name of a step; its hash, if this process has not seen it."""
         return repr(self._names[hashed]) if hashed in self._names else f"with the hashed id {hashed}"
 
-    def warn(self, message: str) -> None:
-        """Tell a finding, once."""
-        if message not in self._told:
+    def warn(self, message: str, about: str | None = None) -> None:
+        """Tell a finding, once; `about` is what tells it from others, where that is not the message."""
+        about = about or message
+        if about not in self._told:
             if len(self._told) >= MOST_NAMES:  # step ids may carry those of things, and so be new in each run
                 self._told.clear()
-            self._told.add(message)
+            self._told.add(about)
             self._client.logger.warning(message)
 
 
-def make_checker(client: Inngest) -> Checker | None:
-    """Return the checks that the environment asks for.
+def make_checker(client: Inngest, *, is_asked: bool = False) -> Checker | None:
+    """Return the checks that the environment asks for; `is_asked`: those of development, in production too.
 
     Raises:
         ConfigurationError: `STEPSERVE_STRICT` has a value that says nothing.
     """
     text = os.environ.get(VARIABLE, "").strip().lower()
-    if text in ("0", "false") or (not text and client.is_production):
+    if text in ("0", "false") or (not text and client.is_production and not is_asked):
         return None
     if text not in ("", "1", "true", "warn"):
         raise ConfigurationError(f"{VARIABLE} must be 1, warn or 0, not {text!r}")
-    return Checker(client, is_strict=text in ("1", "true"), watches_clock=bool(text))
+    shows = is_asked or client.step_inputs  # in production they may be of people, and logs are kept
+    return Checker(client, is_strict=text in ("1", "true"), watches_clock=bool(text), shows_arguments=shows)
 
 
 class CheckedRun(Run):
@@ -101,13 +108,29 @@ class CheckedRun(Run):
         self._has_company = False
         self._pending: DeterminismError | None = None
         self._reached: str | None = None
+        self._attempt = 0
+        self._given: dict[tuple[str, int], str] = {}
+        self._arguments: tuple[Any, ...] = ()
+        self.changed_arguments: dict[str, str] = {}
+        """Steps that were given other arguments than before, with what both were."""
+
+    def check_with(self, checker: Checker, function_id: str, ctx: CallContext) -> None:
+        """Tell `checker` what is found in this call."""
+        self.checker, self.function_id, self._attempt = checker, function_id, ctx.attempt
+        self._given = checker.given.of_run(ctx.run_id)
+
+    def expect(self, arguments: tuple[Any, ...]) -> None:
+        """Take note of the arguments of the step that is identified next."""
+        self._arguments = arguments
 
     def identify(self, step_id: str) -> str:
         """Count a use of a step id, as the base does, and look whether the same place in the code used it before."""
+        arguments, self._arguments = self._arguments, ()
         if self._pending is not None:
             self._depart(self._pending)
         hashed = super().identify(step_id)
         self.checker.remember(hashed, step_id)
+        self._compare_arguments(step_id, hashed, arguments)
         self._note_company()
         self._reached = step_id
         site, frame = _call_site()
@@ -123,6 +146,18 @@ class CheckedRun(Run):
             )
         sites.add(site)
         return hashed
+
+    def _compare_arguments(self, step_id: str, hashed: str, arguments: tuple[Any, ...]) -> None:
+        """Look whether a step is given what it was given before. By attempt, because it may be given its number."""
+        given = shown(arguments, in_full=self.checker.shows_arguments)
+        if given is None or given == (before := self._given.setdefault((hashed, self._attempt), given)):
+            return
+        both = self.changed_arguments[step_id] = f"{before} and then {given}"
+        self._find(
+            f"gives step {step_id!r} other arguments than in an earlier call of the run: {both}. If the step is"
+            " executed again it does something else. What it is given must come from the event or from steps",
+            about=f"arguments of {step_id} in {self.function_id}",
+        )
 
     def recall(self, hashed: str) -> object:
         """Return a memo, as the base does, and look whether steps are reached in the order in which they finished."""
@@ -202,10 +237,10 @@ class CheckedRun(Run):
             self._positions = {finished: position for position, finished in enumerate(self.finished())}
         return self._positions.get(hashed)
 
-    def _find(self, finding: str) -> None:
+    def _find(self, finding: str, about: str | None = None) -> None:
         if self.checker.is_strict:
             self._depart(self._error(finding))
-        self.checker.warn(f"function {self.function_id} {finding}")
+        self.checker.warn(f"function {self.function_id} {finding}", about)
 
     def _error(self, finding: str) -> DeterminismError:
         return DeterminismError(f"function {self.function_id} {finding} ({VARIABLE}=1)")

@@ -35,7 +35,9 @@ EVENT_ID_SEED = "x-inngest-event-id-seed"
 RUN_ID = "x-run-id"
 GENERATION_ID = "x-inngest-generation-id"
 NO_CHECKPOINTS = "x-stepserve-no-checkpoints"
-"""Says, inside one process, that steps are best answered one by one; never sent over a wire."""
+"""Says that steps are best answered one by one: inside one process, and under faults (`Faults.always_replay`)."""
+CHANGED_ARGUMENTS = "x-stepserve-changed-arguments"
+"""Asks for the steps that were given other arguments than before; the answer has a list of (step, both) as JSON."""
 SERVER_TIMING = "server-timing"
 
 

@@ -18,7 +18,6 @@ from stepserve_core._engine import Run
 from stepserve_core._event import Event
 from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
 from stepserve_core._found import Ask, Found
-from stepserve_core._group import Group, GroupSync
 from stepserve_core._memos import MISSING
 from stepserve_core._outputs import LAMBDA, PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
@@ -344,15 +343,3 @@ class Step(_Steps, ExtraSteps):
             await self._runtime.discovery.step_aside(step_id)
         value = await run.reach(Found(step_id, hashed, run.repeats.get(hashed), ask(*args)))
         return value if read is None else await self._read(read, value)
-
-
-def step_and_group(run: Run, client: Inngest, sender: EventSender) -> tuple[Step, Group]:
-    """Return what the context of an `async def` function has."""
-    step = Step(run, client, sender)
-    return step, Group(run, step._resolve)
-
-
-def step_and_group_sync(run: Run, client: Inngest, sender: EventSender) -> tuple[StepSync, GroupSync]:
-    """Return what the context of a `def` function has."""
-    step = StepSync(run, client, sender)
-    return step, GroupSync(run, step._resolve)

@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from stepserve_core.executor import http_protocol, limits
+from stepserve_core.executor.http_transport import HttpTransport
 from stepserve_core.executor.server import ServerConfig, serving
-from stepserve_core.executor.transport import HttpTransport
 
 pytestmark = pytest.mark.anyio
 

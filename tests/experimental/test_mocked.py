@@ -295,3 +295,14 @@ print(mocked.trigger(f, stepserve.Event(name="x"), client, step_stubs={"w": mock
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert ("1\n", "") == (ran.stdout, ran.stderr)
+
+
+def test_a_run_is_not_compared_with_the_one_before(caplog: pytest.LogCaptureFixture) -> None:
+    """Both have the id that code which uses this counts on; another event gives steps other arguments."""
+    client = mocked.Inngest(app_id="app", is_production=False)
+    for n in range(2):
+        event = stepserve.Event(name="shop/order", data={"n": n})
+        result = run(client, lambda ctx: ctx.step.run("charge", str, ctx.event.data["n"]), event=event)
+        assert str(n) == result.output
+
+    assert [] == caplog.messages

@@ -37,7 +37,7 @@ async def main() -> None:
     async with serving(config) as running:
         while not stop.is_set():
             report = running.fault_report
-            wrong = [*report.executed_again, *report.nondeterministic, *report.changed]
+            wrong = [*report.executed_again, *report.nondeterministic, *report.changed, *report.changed_arguments]
             seen = {"injected": report.injected, "wrong": [str(finding) for finding in wrong]}
             sys.stdout.write(f"{json.dumps(seen)}\n")
             sys.stdout.flush()

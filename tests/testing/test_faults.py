@@ -114,6 +114,7 @@ async def test_a_correct_function_ends_the_same_whatever_goes_wrong(
 
     assert ("Completed", OUTPUT) == ended
     assert ((), (), ()) == (report.executed_again, report.nondeterministic, report.changed)
+    assert () == report.changed_arguments
     if kind in REPEATS or kind == "all":
         assert {name for name, times in pipeline.executions.items() if times > USUAL[name]} == {
             finding.step for finding in report.repeated
@@ -170,6 +171,33 @@ async def test_the_report_finds_a_function_that_is_not_deterministic(open_: Open
     assert "\nGave another output when they ran again. Of a step, one of the outputs counts" in text
     assert "\n- step 'number' of function 'shop-planted': 0 and then 1 (run " in text
     assert text.startswith("faults with seed 3: duplicate_delivery ")
+
+
+@pytest.mark.parametrize("chances", [{}, {"drop_answer": 1.0}, {"clock_skew": 1.0}])
+@pytest.mark.parametrize("is_checked", [True, False])
+async def test_the_report_finds_a_step_that_is_given_other_arguments(
+    open_: Open, client: Inngest, monkeypatch: pytest.MonkeyPatch, is_checked: bool, chances: dict[str, Any]
+) -> None:
+    """Although its output is the same, and whether or not it runs again; unless checks are turned off altogether."""
+    if not is_checked:
+        monkeypatch.setenv("STEPSERVE_STRICT", "0")
+    numbers = itertools.count()
+
+    @client.create_function(fn_id="planted", trigger=TriggerEvent(event="shop/ordered"))
+    async def planted(ctx: Context) -> None:
+        await ctx.step.run("charge", lambda _: "charged", next(numbers))
+        await ctx.step.run("mail", lambda _: "mailed", ctx.event.data["id"])
+
+    async with open_(planted, faults=Faults(**chances)) as h:
+        await h.send(ORDERED)
+        await h.skip_time()
+        report = h.fault_report
+
+    found = [(one.function, one.step, one.detail) for one in report.changed_arguments]
+    heading = "\nGiven other arguments when they were reached again. What a step is given must come"
+    assert [("shop-planted", "charge", "0 and then 1")] * is_checked == found
+    assert is_checked == (heading in report.text())
+    assert ((), ()) == (report.nondeterministic, report.changed)
 
 
 async def test_without_faults_the_report_is_empty(open_: Open, client: Inngest) -> None:

@@ -147,7 +147,7 @@ def read_answer(reply: Reply) -> Answer:
     if excess is not None:
         return Answer(failure=excess)
     if reply.status == 201:
-        reply = _open_envelope(reply)
+        reply = open_envelope(reply)
     headers = reply.headers
     version = headers.get(_protocol.REQ_VERSION, "")
     answer = Answer(
@@ -182,7 +182,7 @@ def _with(answer: Answer, **changes: Any) -> Answer:
     return msgspec.structs.replace(answer, **changes)
 
 
-def _open_envelope(reply: Reply) -> Reply:
+def open_envelope(reply: Reply) -> Reply:
     """Take the real response out of a streamed one (protocol.md 5.7)."""
     try:
         envelope = msgspec.json.decode(reply.body.strip(), type=_Envelope)

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 
 import msgspec
 
-from stepserve_core._protocol import NO_CHECKPOINTS, SIGNATURE
+from stepserve_core._protocol import CHANGED_ARGUMENTS, NO_CHECKPOINTS, SIGNATURE
 from stepserve_core._signature import sign
 from stepserve_core.executor import gateway
-from stepserve_core.executor.answers import Reply
+from stepserve_core.executor.answers import Reply, open_envelope
 from stepserve_core.executor.caller import Caller, Decide
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import Decision, EndRun, ParkItem, WaitStep
@@ -37,6 +37,8 @@ class _Damage:
 
 
 _damage: ContextVar[_Damage | None] = ContextVar("stepserve_damage", default=None)
+_changed_arguments: ContextVar[dict[str, str] | None] = ContextVar("stepserve_changed_arguments", default=None)
+"""What the app says about the arguments of steps in its answer to this call."""
 
 
 class _RunSoFar(msgspec.Struct):
@@ -103,9 +105,16 @@ class FaultInjector:
                 self._runs.popitem(last=False)
         return self._runs[run_id]
 
-    async def _ask(self, ask: Decide, item: Claim) -> list[Decision]:
-        decisions = await ask(item)
-        self.report.note(item, decisions)
+    async def _ask(self, ask: Decide, item: Claim, damage: _Damage | None = None) -> list[Decision]:
+        changed: dict[str, str] = {}
+        tokens = _damage.set(damage), _changed_arguments.set(changed)
+        try:
+            decisions = await ask(item)
+        finally:
+            _damage.reset(tokens[0])
+            _changed_arguments.reset(tokens[1])
+        if damage is None or not damage.is_refused:
+            self.report.note(item, decisions, changed)
         return decisions
 
     async def _kill(self, fault: Fault, caller: Caller, ask: Decide, item: Claim) -> list[Decision]:
@@ -152,22 +161,24 @@ class FaultInjector:
     async def _damage(self, fault: Fault, caller: Caller, ask: Decide, item: Claim) -> list[Decision]:
         offset = self._faults.skew_seconds if fault.draw < 0.5 else -self._faults.skew_seconds
         damage = _Damage(fault.kind, offset)
-        token = _damage.set(damage)
-        try:
-            decisions = await ask(item)
-        finally:
-            _damage.reset(token)
+        decisions = await self._ask(ask, item, damage)
         if damage.is_applied:
             self.report.injected[fault.kind] += 1
-        if damage.is_refused:
-            return [caller.put_back(item, None)]
-        self.report.note(item, decisions)
-        return decisions
+        return [caller.put_back(item, None)] if damage.is_refused else decisions
 
 
 def _found_no_app(decisions: list[Decision]) -> bool:
     """Say whether the call was not made, so that there is no answer to lose."""
     return any(isinstance(one, ParkItem) for one in decisions)
+
+
+def _read_changed_arguments(reply: Reply) -> dict[str, str]:
+    """Return what an answer says about arguments, by step; apps of other SDKs say nothing."""
+    opened = open_envelope(reply) if reply.status == 201 else reply
+    try:
+        return dict(msgspec.json.decode(opened.headers.get(CHANGED_ARGUMENTS, "[]"), type=list[tuple[str, str]]))
+    except msgspec.DecodeError:
+        return {}
 
 
 class _FaultyTransport:
@@ -179,9 +190,17 @@ class _FaultyTransport:
         self._always_replay = always_replay
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
-        """Return the answer."""
+        """Return the answer, after a look at what it says about arguments of steps."""
+        headers = {**headers, CHANGED_ARGUMENTS: "true"}
         if self._always_replay:
-            headers = {**headers, NO_CHECKPOINTS: "true"}
+            headers[NO_CHECKPOINTS] = "true"
+        reply = await self._send(method, url, headers, body, timeout)
+        changed = _changed_arguments.get()
+        if changed is not None:
+            changed |= _read_changed_arguments(reply)
+        return reply
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         damage = _damage.get()
         if damage is None:
             return await self._transport.send(method, url, headers, body, timeout)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -16,6 +17,7 @@ from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import AddDefer, Decision, EndRun, FailAttempt, FinishStep, StepRef
 from stepserve_core.executor.fault_words import (
     CHANGED,
+    CHANGED_ARGUMENTS,
     EXECUTED_AGAIN,
     NONDETERMINISTIC,
     REPEATED,
@@ -56,6 +58,8 @@ class FaultReport:
 
     - `repeated`: steps that ran more than once for the same attempt. With faults that is to be expected: it says which
       steps must bear it.
+    - `changed_arguments`: steps of our SDK that were given other arguments in a later call of their run. The process
+      of the app finds that, and tells it here because the server asks.
     - `changed`: steps, and functions, whose output was another one when they ran again.
     - `nondeterministic`: functions that found other steps, although their memos were the same.
     - `executed_again`: steps that ran although their result was recorded. This never happens; if it does, the server
@@ -73,6 +77,11 @@ class FaultReport:
     def repeated(self) -> tuple[Finding, ...]:
         """Steps that ran more than once."""
         return self._of(REPEATED)
+
+    @property
+    def changed_arguments(self) -> tuple[Finding, ...]:
+        """Steps whose arguments changed."""
+        return self._of(CHANGED_ARGUMENTS)
 
     @property
     def changed(self) -> tuple[Finding, ...]:
@@ -96,9 +105,11 @@ class FaultReport:
         lines = describe({what: findings.values() for what, findings in self._findings.items()})
         return "\n".join([head, *(lines or ["no step ran more than once, and nothing changed"])])
 
-    def note(self, item: Claim, decisions: list[Decision]) -> None:
-        """Take note of what a call came to, whether its answer counts or not."""
+    def note(self, item: Claim, decisions: list[Decision], changed_arguments: Mapping[str, str]) -> None:
+        """Take note of what a call came to, whether its answer counts or not; of arguments, both are in the values."""
         run = self._seen(item.run.id)
+        for name, both in changed_arguments.items():
+            self._add(CHANGED_ARGUMENTS, item, name, both)
         for decision in decisions:
             step = _step_of(decision)
             if step is not None and isinstance(decision, (FinishStep, FailAttempt)) and step.op in _EXECUTED:

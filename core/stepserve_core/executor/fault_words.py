@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 REPEATED = "repeated"
 CHANGED = "changed"
+CHANGED_ARGUMENTS = "changed_arguments"
 NONDETERMINISTIC = "nondeterministic"
 EXECUTED_AGAIN = "executed_again"
 
@@ -33,6 +34,7 @@ class Finding(NamedTuple):
 _SENTENCES = {
     EXECUTED_AGAIN: "ran although its result was recorded",
     NONDETERMINISTIC: "is not deterministic",
+    CHANGED_ARGUMENTS: "was given other arguments when it was reached again",
     CHANGED: "gave another output when it ran again",
     REPEATED: "ran more than once",
 }
@@ -42,6 +44,10 @@ _HEADINGS = {
     NONDETERMINISTIC: (
         "Not deterministic: called again with the same results, these came to other steps. Put whatever may differ"
         " between two calls (time, random numbers, queries, the order of a set) into a step, and use its result."
+    ),
+    CHANGED_ARGUMENTS: (
+        "Given other arguments when they were reached again. What a step is given must come from the event or from"
+        " steps: if it runs again it does something else, and what the function does besides is about another value."
     ),
     CHANGED: (
         "Gave another output when they ran again. Of a step, one of the outputs counts and the other is lost, with what"

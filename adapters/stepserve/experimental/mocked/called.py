@@ -48,6 +48,8 @@ class CalledFunction:
         """What the function returned, once it has; as it is, unless a serializer or middleware changes it."""
         self.error: Exception | None = None
         """What it raised in the last call."""
+        if client.checker is not None:  # its arguments are compared within a run, and every one has this id
+            client.checker.given.forget(_RUN_ID)
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Call the function."""
