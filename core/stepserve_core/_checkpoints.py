@@ -69,12 +69,13 @@ class Checkpoints:
         self.ending: Outcome | None = None
         """How the call ends, where a step has decided it; middleware has seen it."""
         # Timers of sync functions run in threads of their own.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._waiting: list[Op] = []
         self._bytes = 0
         self._sending: list[Op] = []
         self._flight: Any = None
         self._timer: Any = None
+        self._is_ending = False
         self._failure: CheckpointFailedError | None = None
 
     def is_over(self) -> bool:
@@ -115,7 +116,7 @@ class Checkpoints:
             self._waiting.append(op)
             self._bytes += size
             if self._interval is not None and self._size > 1 and self._timer is None:
-                self._timer = self._runtime.later(self._interval, self._interval_over)
+                self._start_timer()
 
     async def _flush(self, *, waits: bool) -> None:
         """Send what waits, after what is being sent."""
@@ -141,7 +142,9 @@ class Checkpoints:
         flight = self._flight
         if flight is not None:
             await self._runtime.join(flight)
-            self._flight = None
+            with self._lock:
+                if self._flight is flight:  # and not one that a timer has begun meanwhile
+                    self._flight = None
 
     async def _send(self, runtime: Runtime) -> None:
         try:
@@ -152,11 +155,18 @@ class Checkpoints:
             self._sending = []
 
     def _interval_over(self) -> None:
-        self._timer = None
-        if self._failure is None and not self._take_off(begin=True) and self._waiting:
-            with self._lock:  # what was sent before is still under way
-                assert self._interval is not None
-                self._timer = self._runtime.later(self._interval, self._interval_over)
+        with self._lock:
+            self._timer = None
+            if self._is_ending or self._failure is not None or not self._waiting:
+                return
+            if self._sending:  # still
+                self._start_timer()
+            else:
+                self._take_off(begin=True)
+
+    def _start_timer(self) -> None:
+        assert self._interval is not None
+        self._timer = self._runtime.later(self._interval, self._interval_over)
 
     def _drop_timer(self) -> None:
         if self._timer is not None:
@@ -166,9 +176,10 @@ class Checkpoints:
     async def end(self, outcome: Outcome) -> Outcome:
         """Save what is left, before the function's own outcome is answered; return the outcome to answer.
 
-        A result takes a small rest with it. Anything else waits until the steps before it are saved; see `only_saved`
-        for what happens if that fails.
+        A result takes a small rest with it. Anything else waits until the steps before it are saved; see
+        `without_unsaved` for what happens if that fails.
         """
+        self._end_timers()
         await self._land()
         has_result = outcome.reports is None and outcome.error is None and self.ending is None
         if self._failure is None and not (has_result and self._bytes <= LARGEST_REST):
@@ -184,11 +195,15 @@ class Checkpoints:
         """Why steps could not be saved."""
         return self._failure
 
+    def _end_timers(self) -> None:
+        with self._lock:  # one that waits for it by now begins nothing
+            self._is_ending = True
+            self._drop_timer()
+
     def close(self) -> None:
         """Begin nothing any more."""
-        with self._lock:
-            self._drop_timer()
-            flight, self._flight = self._flight, None
+        self._end_timers()
+        flight, self._flight = self._flight, None
         if flight is not None:  # only if the call was cancelled
             flight.cancel()
 
