@@ -20,7 +20,8 @@ class Checkpointing(Option, kw_only=True):
         batch_steps: how many steps are saved together. With 1, each is saved before the next begins. With more, they
             are saved while the function goes on; a crash makes up to `2 * batch_steps - 1` steps run again.
         batch_interval: save what a batch holds after this time, also if it is not full.
-        max_runtime: after this time, the next step is left to another call; None for no limit.
+        max_runtime: after this time, the next step is left to another call, unless it is the first one of this call;
+            None for no limit.
     """
 
     batch_steps: int = 1

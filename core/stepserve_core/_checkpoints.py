@@ -76,11 +76,16 @@ class Checkpoints:
         self._flight: Any = None
         self._timer: Any = None
         self._is_ending = False
+        self._has_kept = False
         self._failure: CheckpointFailedError | None = None
 
     def is_over(self) -> bool:
-        """Say whether the next step has to be left to another call."""
-        return self._ends_at is not None and time.monotonic() >= self._ends_at
+        """Say whether the next step has to be left to another call.
+
+        The first one never has: another call would take as long to reach it. And after a failed attempt, another call
+        would count attempts anew.
+        """
+        return self._has_kept and self._ends_at is not None and time.monotonic() >= self._ends_at
 
     @property
     def unsaved(self) -> list[Op]:
@@ -100,6 +105,7 @@ class Checkpoints:
         if isinstance(prepared, Outcome):
             self.ending = prepared
             return LEAVE
+        self._has_kept = True
         report.op.data, report.op.timing = msgspec.Raw(prepared.data), timing
         is_large = len(prepared.data) > LARGEST_BATCH
         if is_large:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +135,26 @@ def test_without_the_preconditions_each_step_is_an_answer(colour: str, options: 
 
     assert 1 == len(reply.json)
     assert [] == api.bodies
+
+
+@pytest.mark.parametrize(
+    ("attempt", "saved", "answered"), [(0, ["a"], [("StepPlanned", "b")]), (1, [], [("StepRun", "a")])]
+)
+def test_a_call_executes_the_step_that_it_was_made_for_however_late_it_is_reached(
+    colour: str, attempt: int, saved: list[str], answered: list[tuple[str, str]]
+) -> None:
+    """A step that is left to another call gets its attempts anew; and that call may take as long to reach it."""
+
+    async def body(ctx: Any) -> Any:
+        ends_at = time.monotonic() + 0.002
+        while time.monotonic() < ends_at:
+            pass
+        return await three(ctx)
+
+    api = API()
+    reply = call(colour, body, api, Checkpointing(max_runtime=1), attempt=attempt)
+
+    assert (saved, answered) == (api.names, names(reply))
 
 
 @pytest.mark.parametrize("settings", [True, BATCH])
