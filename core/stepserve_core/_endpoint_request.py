@@ -12,30 +12,32 @@ from stepserve_core._endpoint_answer import LARGEST_BODY
 from stepserve_core._endpoint_events import EVENT_STREAM
 from stepserve_core._protocol import Request
 from stepserve_core._signature import verify
-from stepserve_core.errors import UnauthorizedError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
 
 
-def is_reentry(client: Inngest, request: Request) -> bool:
-    """Say whether the server makes a client's request again. Clients cannot sign, and are not believed."""
-    if not request.headers.get(_protocol.RUN_ID):
-        return False
-    if not client.is_production:
-        return True
-    try:
+def is_reentry(request: Request) -> bool:
+    """Say whether this is, or claims to be, a client's request that the server makes again: see `check_reentry`."""
+    return bool(request.headers.get(_protocol.RUN_ID) and request.headers.get(_protocol.SIGNATURE))
+
+
+def check_reentry(client: Inngest, request: Request) -> None:
+    """Check that it was the server who made a client's request again. Clients cannot sign, and are not believed.
+
+    Raises:
+        UnauthorizedError: it was somebody else. Such a request is none of a client either: it would begin a run for
+            each call of a server that has another key, and that run would be called too, and so on.
+    """
+    if client.is_production:
         verify(request.body, request.headers.get(_protocol.SIGNATURE), client.settings.keys, time.time())
-    except UnauthorizedError:
-        return False
-    return True
 
 
-def is_listened_to(client: Inngest, request: Request) -> bool:
+def is_listened_to(request: Request) -> bool:
     """Say whether a client wants to hear what the route does. What is refused needs no stream for that."""
     if not _accepts_events(request) or request.method == "HEAD":
         return False
-    return len(request.body) <= LARGEST_BODY and not is_reentry(client, request)
+    return len(request.body) <= LARGEST_BODY and not is_reentry(request)
 
 
 def may_listen(request: Request) -> bool:

@@ -39,7 +39,7 @@ from stepserve_core._endpoint_answer import (
 )
 from stepserve_core._endpoint_api import EndpointAPI
 from stepserve_core._endpoint_events import EndpointEvents, listening
-from stepserve_core._endpoint_request import describe, is_listened_to, is_reentry, may_listen
+from stepserve_core._endpoint_request import check_reentry, describe, is_listened_to, is_reentry, may_listen
 from stepserve_core._endpoint_stream import EventStream, in_thread, on_background_loop, on_this_loop
 from stepserve_core._endpoint_tee import Tee
 from stepserve_core._exchange import FAILED, Begin, Exchange, Work, awaited
@@ -48,7 +48,7 @@ from stepserve_core._pipe import Pipe
 from stepserve_core._protocol import Call, CallContext, Request, Stack
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync
 from stepserve_core._serialize import encode_wire
-from stepserve_core.errors import EndpointUnsupportedError
+from stepserve_core.errors import EndpointUnsupportedError, UnauthorizedError
 from stepserve_core.handler import refuse_unknown
 
 __all__ = [
@@ -142,7 +142,7 @@ class Endpoint:
 
     def handle(self, exchange: Exchange) -> Given:
         """Serve a request, from a thread that may block; see `serve`."""
-        if is_listened_to(self._client, exchange.request):
+        if is_listened_to(exchange.request):
             return self._stream(exchange, on_background_loop if self.is_async else in_thread)
         if self.is_async:
             return background_loop.run(lambda: self.serve(AsyncRuntime(), exchange))
@@ -150,7 +150,7 @@ class Endpoint:
 
     async def ahandle(self, exchange: Exchange) -> Given:
         """Serve a request, from an event loop; see `serve`."""
-        if is_listened_to(self._client, exchange.request):
+        if is_listened_to(exchange.request):
             return self._stream(exchange, on_this_loop)
         return await self.serve(AsyncRuntime(), exchange)
 
@@ -163,7 +163,12 @@ class Endpoint:
         request = exchange.request
         if len(request.body) > LARGEST_BODY:
             return refusal(413, f"a durable endpoint takes bodies of up to {LARGEST_BODY} bytes")
-        goes_on = is_reentry(self._client, request)
+        goes_on = is_reentry(request)
+        if goes_on:
+            try:
+                check_reentry(self._client, request)
+            except UnauthorizedError as error:
+                return refusal(401, str(error))
         if goes_on and may_listen(request):
             tee = Tee(self._client, request.headers.get(_protocol.RUN_ID) or "")
             exchange.events = EndpointEvents(tee, goes_on=True)

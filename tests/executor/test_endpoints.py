@@ -139,6 +139,18 @@ async def test_a_run_goes_on_with_the_same_request_signed_and_with_its_memos() -
         assert verify(request.body, request.headers.get("x-inngest-signature"), [KEY], time.time()) == KEY
 
 
+async def test_a_server_without_a_key_signs_too_so_that_apps_know_its_requests_from_those_of_clients() -> None:
+    async with begun([complete()]) as run:
+        first = await run.begin(op("StepRun", "a", data=1))
+        await run.save(op("Sleep", "nap", opts={"duration": "1s"}))
+        await run.system.advance(10)
+        await run.output(first.json()["data"]["token"])
+    (request,) = run.site.requests
+
+    assert run.run_id == request.headers.get("x-run-id")
+    assert verify(request.body, request.headers.get("x-inngest-signature"), [""], time.time()) == ""
+
+
 async def test_a_failed_step_is_tried_again_by_making_the_request_again() -> None:
     error = {"name": "E", "message": "no", "stack": None}
     async with begun([op("StepRun", "a", data=1)], [complete()]) as run:

@@ -73,7 +73,10 @@ class _Trigger(msgspec.Struct):
 def build_reentry(
     work: Work, run: RunFacts, state: RunState, url: str, *, request_id: str, signing_key: str | None, now: float
 ) -> CallRequest:
-    """Return the client's request once more, with what tells the app that a run goes on; `url` is not needed."""
+    """Return the client's request once more, with what tells the app that a run goes on; `url` is not needed.
+
+    It is signed without a key too: apps take requests with an id and a signature for ours, and others for clients'.
+    """
     del url
     request = msgspec.json.decode(state.events[0], type=_Trigger).data
     body = request.content()
@@ -86,6 +89,7 @@ def build_reentry(
         _protocol.REQ_VERSION: str(max(run.request_version, 2)),
         _protocol.GENERATION_ID: str(work.generation),
         "traceparent": write_traceparent(run.id, work.id, work.generation),
+        _protocol.SIGNATURE: sign(body, signing_key or "", int(now)),
     }
     if run.force_plan:
         headers["x-inngest-force-step-plan"] = "true"
@@ -93,6 +97,4 @@ def build_reentry(
         headers["content-type"] = request.content_type
     if work.step is not None:
         headers["x-inngest-step-id"] = work.step
-    if signing_key is not None:
-        headers[_protocol.SIGNATURE] = sign(body, signing_key, int(now))
     return CallRequest(request.url, headers, body, request.method)
