@@ -151,6 +151,20 @@ async def test_a_server_without_a_key_signs_too_so_that_apps_know_its_requests_f
     assert verify(request.body, request.headers.get("x-inngest-signature"), [""], time.time()) == ""
 
 
+async def test_bodies_may_come_as_the_typescript_sdk_sends_them() -> None:
+    """The text of a request, and a JSON string of that of an answer (4.24)."""
+    answer = {"status": 201, "headers": {}, "body": '"{\\"n\\":1}"', "version": 2}
+    async with begun([op("RunComplete", "complete", data=answer)]) as run:
+        event = {"data": {"domain": run.domain, "method": "POST", "path": "/x", "body": '{"é": 1}'}}
+        first = await run.begin(op("StepRun", "a", data=1), event=event)
+        await run.save(op("StepPlanned", "b"))
+        result = await run.output(first.json()["data"]["token"])
+    (request,) = run.site.requests
+
+    assert '{"é": 1}'.encode() == request.body
+    assert (201, b'{"n":1}') == (result.status_code, result.content)
+
+
 async def test_a_failed_step_is_tried_again_by_making_the_request_again() -> None:
     error = {"name": "E", "message": "no", "stack": None}
     async with begun([op("StepRun", "a", data=1)], [complete()]) as run:
@@ -186,7 +200,7 @@ async def test_a_run_that_nobody_ends_is_taken_over_and_the_old_call_learns_it()
 
 @pytest.mark.parametrize(
     ("fields", "status"),
-    [({"run_id": "x"}, 400), ({"event": {"data": {"domain": "http://x", "body": "%"}}}, 400), ({"steps": [1]}, 400)],
+    [({"run_id": "x"}, 400), ({"event": {"data": {"domain": "http://x", "body": 1}}}, 400), ({"steps": [1]}, 400)],
 )
 async def test_what_begins_no_run_is_refused(fields: dict[str, Any], status: int) -> None:
     async with begun() as run:

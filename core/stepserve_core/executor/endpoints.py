@@ -74,7 +74,6 @@ async def open_run(executor: Executor, body: bytes) -> tuple[Opened, bool]:
     given = msgspec.json.decode(body, type=NewEndpointRun)
     if not ids.is_ulid(given.run_id):
         raise ValueError("run_id must be a ULID")
-    given.event.data.content()
     function = await _find_function(executor, given)
     opened = Opened(given.run_id, function.id, function.app_id)
     await executor.write(lambda scope: _open(scope, function, given))

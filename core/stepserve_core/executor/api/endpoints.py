@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 
 import msgspec
 from starlette.requests import Request
@@ -118,8 +116,8 @@ def recorded_answer(run: RunRow) -> Plain | None:
     output = run.output or b"null"
     try:
         answer = msgspec.json.decode(output, type=EndpointAnswer)
-        body = base64.b64decode(answer.body, validate=True)
-    except (msgspec.DecodeError, binascii.Error):
+        body = answer.content()
+    except msgspec.DecodeError:
         return Plain(200 if run.status == "Completed" else 500, JSON_HEADERS, output)
     headers = {name: value for name, value in answer.headers.items() if name.lower() not in _STRIPPED}
     return Plain(answer.status, headers, body)
