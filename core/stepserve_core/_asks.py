@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stepserve_core.ai import AIAdapter
 
 Read = Callable[[Any], Any]
+MakeAsk = Callable[..., Ask]
 
 
 def read_nothing(memo: object) -> None:

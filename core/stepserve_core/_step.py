@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import TypeVarTuple, Unpack
 
-from stepserve_core._asks import Asks, Read, event_reader, read_nothing
+from stepserve_core._asks import Asks, MakeAsk, Read, event_reader, read_nothing
 from stepserve_core._durations import Duration
 from stepserve_core._engine import Run
 from stepserve_core._event import Event
 from stepserve_core._extra_steps import ExtraSteps, ExtraStepsSync
-from stepserve_core._found import Ask, Found
+from stepserve_core._found import Found
 from stepserve_core._memos import MISSING
 from stepserve_core._outputs import LAMBDA, PLAIN, reader
 from stepserve_core._runtime import AsyncRuntime, run_sync
@@ -137,28 +137,13 @@ class StepSync(_Steps, ExtraStepsSync):
         """
         return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)  # type: ignore[no-any-return]
 
-    def _reach(self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object) -> Any:
+    def _reach(self, step_id: str, read: Read | None, ask: MakeAsk, *args: object) -> Any:
         return self._resolve(step_id, self._run.identify(step_id), read, ask, *args)
 
-    def _resolve(
-        self,
-        step_id: str,
-        hashed: str,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        *args: object,
-    ) -> Any:
+    def _resolve(self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, *args: object) -> Any:
         return self._act(step_id, hashed, self._run.recall(hashed), read, ask, *args)
 
-    def _act(
-        self,
-        step_id: str,
-        hashed: str,
-        value: object,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        *args: object,
-    ) -> Any:
+    def _act(self, step_id: str, hashed: str, value: object, read: Read | None, ask: MakeAsk, *args: object) -> Any:
         run = self._run
         if run.new_code_due:
             run_sync(run.start_new_code())
@@ -180,7 +165,6 @@ class Step(_Steps, ExtraSteps):
         super().__init__(run, client, sender)
         assert isinstance(run.runtime, AsyncRuntime)
         self._runtime = run.runtime
-        self._ask_to_run = self._asks.run  # looked up once, and not for each of many memos
 
     @property
     def ai(self) -> AI:
@@ -224,11 +208,10 @@ class Step(_Steps, ExtraSteps):
             or (handler not in PLAIN and handler.__name__ != LAMBDA)
         ):
             converter = self._asks.converter(handler, output_type)
-        read = None if converter is None else reader(converter, step_id)
-        args = (handler, handler_args, converter)
-        if hashed in run.memos:
-            return self._recall(step_id, hashed, read, self._ask_to_run, args)
-        return self._name(step_id, self._act(step_id, hashed, read, self._ask_to_run, args))
+        if converter is None and hashed in run.memos:
+            return self._replay(step_id, hashed, handler, handler_args)
+        ask = self._asks.run, handler, handler_args, converter
+        return self._resolve(step_id, hashed, reader(converter, step_id), *ask)
 
     def invoke(
         self,
@@ -281,18 +264,11 @@ class Step(_Steps, ExtraSteps):
         """
         return self._reach(step_id, event_reader(event), self._asks.wait_for_event, event, if_exp, timeout)
 
-    def _reach(
-        self, step_id: str, read: Read | None, ask: Callable[..., Ask], *args: object
-    ) -> Coroutine[Any, Any, Any]:
+    def _reach(self, step_id: str, read: Read | None, ask: MakeAsk, *args: object) -> Coroutine[Any, Any, Any]:
         return self._resolve(step_id, self._run.identify(step_id), read, ask, *args)
 
     def _resolve(
-        self,
-        step_id: str,
-        hashed: str,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        *args: object,
+        self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, *args: object
     ) -> Coroutine[Any, Any, Any]:
         if hashed in self._run.memos:
             return self._recall(step_id, hashed, read, ask, args)
@@ -303,13 +279,20 @@ class Step(_Steps, ExtraSteps):
         coroutine.__qualname__ = f"step {step_id!r}"  # type: ignore[attr-defined]
         return coroutine
 
+    async def _replay(
+        self, step_id: str, hashed: str, handler: Callable[..., Any], handler_args: tuple[object, ...]
+    ) -> Any:
+        """Return a memo as JSON has it: of nearly all steps in nearly all calls, so nothing else is called for it."""
+        memos = self._run.memos
+        if len(memos) > 1 and self._runtime.discovery.is_alone:
+            memo = memos[hashed]
+            if type(memo) is dict and len(memo) == 1 and "data" in memo:
+                del memos[hashed]
+                return memo["data"]
+        return await self._recall(step_id, hashed, None, self._asks.run, (handler, handler_args, None))
+
     async def _recall(
-        self,
-        step_id: str,
-        hashed: str,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        args: tuple[object, ...],
+        self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, args: tuple[object, ...]
     ) -> Any:
         run = self._run
         discovery = self._runtime.discovery
@@ -330,14 +313,7 @@ class Step(_Steps, ExtraSteps):
         except (MemoMismatchError, EventInvalidError) as error:
             await self._run.runtime.fail(self._run, error)
 
-    async def _act(
-        self,
-        step_id: str,
-        hashed: str,
-        read: Read | None,
-        ask: Callable[..., Ask],
-        args: tuple[object, ...],
-    ) -> Any:
+    async def _act(self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, args: tuple[object, ...]) -> Any:
         run = self._run
         if run.target is not None and run.passes_over(hashed):
             await self._runtime.discovery.step_aside(step_id)

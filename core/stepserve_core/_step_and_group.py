@@ -27,6 +27,11 @@ class CheckedStep(Step):
         self._run.expect(handler_args)
         return super().run(step_id, handler, *handler_args, output_type=output_type)
 
+    async def _replay(
+        self, step_id: str, hashed: str, handler: Callable[..., Any], handler_args: tuple[object, ...]
+    ) -> Any:
+        return await self._recall(step_id, hashed, None, self._asks.run, (handler, handler_args, None))
+
 
 class CheckedStepSync(StepSync):
     """The steps of a `def` function."""
