@@ -25,6 +25,8 @@ COMMANDS = {
     "TypeScript on Node": ["node", str(HERE / "typescript" / "app.mjs")],
 }
 
+ENDPOINTS = {"TypeScript endpoints on Node": ["node", str(HERE / "typescript" / "endpoints.mjs")]}
+
 WORKERS = {
     "Python": [sys.executable, str(HERE / "python_app.py"), "connect"],
     "TypeScript on Node": ["node", "--experimental-websocket", str(HERE / "typescript" / "app.mjs"), "connect"],
@@ -47,7 +49,9 @@ async def started(peer: str, origin: str, log: pathlib.Path) -> AsyncGenerator[s
         port = unused.getsockname()[1]
     variables = environment(INNGEST_DEV=origin, HOST="127.0.0.1", PORT=str(port))
     with log.open("wb") as output:
-        process = subprocess.Popen(COMMANDS[peer], env=variables, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            {**COMMANDS, **ENDPOINTS}[peer], env=variables, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             await asyncio.wait_for(_until_it_listens(process, port, log), PATIENCE)
             yield f"http://127.0.0.1:{port}/api/inngest"
