@@ -16,9 +16,10 @@ from benchmarks.sdk.subjects import OURS
 from benchmarks.sdk.table import Goal, Row
 
 SLEEPING = 100_000
-CHECKPOINTED = {"off": None, "10": None, "100": Goal(at_most=0.1)}
+CHECKPOINTED = {"off": None, "1": None, "10": None, "100": Goal(at_most=0.1)}
 """The goal is one for long runs without waiting: the largest batches."""
 
+_BATCHES = {"off": "no checkpointing", "1": "a checkpoint for each step"}
 _WORKS = {
     "one": ("one run of 10 steps alone", "ms", 1e-3),
     "runs": ("200 runs of one step at once", "runs/s", 1.0),
@@ -40,7 +41,7 @@ def checkpoint_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
     for group, field in ((f"{run}: CPU of the app's whole process", 0), (f"{run}: from the event to its end", 1)):
         for name, taken in costs.items():
             colour, _, batch = name.partition("/")
-            how = "no checkpointing" if batch == "off" else f"checkpoints of {batch} steps"
+            how = _BATCHES.get(batch, f"checkpoints of {batch} steps")
             goal = CHECKPOINTED[batch] if field == 0 else None
             what = f"{'def' if colour == 'sync' else 'async def'}, {how}"
             yield _ours(group, what, "s", [cost[field] for cost in taken], goal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +18,8 @@ from stepserve_core._serialize import encode_wire
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
+
+T = TypeVar("T")
 
 ATTEMPTS = 5
 TIMEOUT = 10.0
@@ -73,7 +75,21 @@ class CheckpointAPI:
         assert call is not None
         fields = {**msgspec.structs.asdict(call), "steps": steps, "ts": int(time.time() * 1000)}
         path = f"/v1/checkpoint/{quote(call.run_id, safe='')}/async"
-        await self.post(runtime, path, encode_wire(fields))
+        reply = await self.post(runtime, path, encode_wire(fields))
+        if reply:
+            self.read(reply, object)
+
+    def read(self, reply: bytes, kind: type[T]) -> T:
+        """Return what the server answered.
+
+        Raises:
+            CheckpointFailedError: it cannot have been the server, which saved nothing then: a proxy's login page, say.
+        """
+        try:
+            return msgspec.json.decode(reply, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._paused_until = time.monotonic() + PAUSE
+            raise CheckpointFailedError(f"what answers at {self._client.api_origin} is no server: {error}") from None
 
     async def post(self, runtime: Runtime, path: str, body: bytes) -> bytes:
         """Send a request, several times if need be; return the body of the answer.

@@ -106,7 +106,7 @@ class EndpointAPI(CheckpointAPI):
         fields["event"] = {"name": "inngest/http.request", "data": self._request}
         fields.update(request_version=2, retries=self._retries)
         reply = await self.post(runtime, "/v1/checkpoint", encode_wire(fields))
-        self._opened = msgspec.json.decode(reply, type=_Reply).data
+        self._opened = self.read(reply, _Reply).data
 
 
 def new_run_id() -> str:

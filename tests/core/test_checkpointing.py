@@ -157,8 +157,9 @@ def test_a_call_executes_the_step_that_it_was_made_for_however_late_it_is_reache
     assert (saved, answered) == (api.names, names(reply))
 
 
+@pytest.mark.parametrize("answer", [REFUSED, Answer(200, b"<html>Log in</html>")], ids=["refused", "not the server"])
 @pytest.mark.parametrize("settings", [True, BATCH])
-def test_what_cannot_be_saved_is_the_answer(colour: str, settings: bool | Checkpointing) -> None:
+def test_what_cannot_be_saved_is_the_answer(colour: str, settings: bool | Checkpointing, answer: Answer) -> None:
     executed: list[str] = []
 
     async def body(ctx: Any) -> Any:
@@ -166,7 +167,7 @@ def test_what_cannot_be_saved_is_the_answer(colour: str, settings: bool | Checkp
             await ctx.step.run(name, executed.append, name)
         await ctx.step.sleep("nap", 1000)
 
-    reply = call(colour, body, API(REFUSED), settings)
+    reply = call(colour, body, API(answer), settings)
     done = executed[:1] if settings is True else executed
 
     assert (206, [("StepRun", name) for name in done]) == (reply.status, names(reply))
