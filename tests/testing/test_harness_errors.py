@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 
 from stepserve import Context, ContextSync, Event, Inngest, TriggerCron, TriggerEvent
-from stepserve.testing import BlockedError, Harness, HarnessSync, NeverIdleError, NoRunError, UnknownStepError
+from stepserve.testing import (
+    BlockedError,
+    Harness,
+    HarnessError,
+    HarnessSync,
+    NeverIdleError,
+    NoRunError,
+    UnknownStepError,
+)
 from stepserve_core.errors import ConfigurationError
-from stepserve_core.executor import limits
-from tests.testing.conftest import Open
+from stepserve_core.executor import Executor, limits
+from tests.testing.conftest import Open, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +125,8 @@ async def test_a_function_that_waits_for_the_outside_is_named_with_its_line(open
 
     async with open_(order, timeout=0.05) as h:
         with pytest.raises(
-            BlockedError, match=r"'order', run \w+, attempt 0, at .*locks.py:\d+ in wait\(\); .*'charge'"
+            BlockedError,
+            match=r"'order', run \w+, attempt 0, at .*test_harness_errors.py:\d+ in answer\(\); .*'charge'",
         ):
             await h.send(ORDERED)
         h.stub("ask", None)
@@ -135,7 +144,7 @@ async def test_a_blocked_thread_is_named_too(client: Inngest) -> None:
 
     async with Harness(client, [order], timeout=0.05) as h:
         await h.send(ORDERED)
-        with pytest.raises(BlockedError, match=r"'order'.* in wait\(\)"):
+        with pytest.raises(BlockedError, match=r"'order'.*test_harness_errors.py:\d+ in order\(\)"):
             await h.run_until_idle()
         free.set()
 
@@ -143,3 +152,51 @@ async def test_a_blocked_thread_is_named_too(client: Inngest) -> None:
 def test_a_harness_needs_functions(client: Inngest) -> None:
     with pytest.raises(ConfigurationError, match="a harness needs functions"):
         HarnessSync(client, [])
+    given: Any = [steps_function(client), len]
+    with pytest.raises(
+        ConfigurationError, match=r"made by @client.create_function\(…\), not builtin_function_or_method"
+    ):
+        HarnessSync(client, given)
+
+
+async def test_after_its_end_a_harness_says_that_it_is_closed(open_: Open, client: Inngest) -> None:
+    async with open_(steps_function(client)) as h:
+        run = await h.send(ORDERED)
+
+    with pytest.raises(HarnessError, match=r"the harness is closed: .* inside its `with` block"):
+        str(run.status)
+    with pytest.raises(HarnessError, match="the harness is closed"):
+        await h.send(ORDERED)
+
+
+@pytest.mark.parametrize("data", [5, "text", [1]])
+async def test_a_function_is_invoked_with_an_object(open_: Open, client: Inngest, data: object) -> None:
+    function = steps_function(client)
+    async with open_(function) as h:
+        with pytest.raises(HarnessError, match=rf"h.invoke\('order', …\) must be an object.*not {type(data).__name__}"):
+            await settled(h.invoke(function, data))
+
+
+def test_what_functions_raise_has_no_other_cause(client: Inngest) -> None:
+    @client.create_function(fn_id="order", trigger=TRIGGER, retries=0)
+    def order(ctx: ContextSync) -> None:
+        raise LookupError("gone")
+
+    with HarnessSync(client, [order]) as h:
+        run = h.send(ORDERED)
+        h.run_until_idle()
+
+        assert run.error is not None
+        assert "During handling" not in (run.error.stack or "During handling")
+
+
+def test_a_harness_that_cannot_be_opened_leaves_no_event_loop(client: Inngest, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Any) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(Executor, "prepare", fail)
+    harness = HarnessSync(client, [steps_function(client)])
+
+    with pytest.raises(OSError, match="no"):
+        harness.__enter__()
+    assert harness._runner is None

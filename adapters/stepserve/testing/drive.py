@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import sysconfig
 from collections import Counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from stepserve_core.executor.decisions import Decision
 
 if TYPE_CHECKING:
     from stepserve.testing.session import Session
+
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 class Drive:
@@ -92,7 +95,7 @@ class Drive:
         queued = {event.name for event in self._session.look(lambda tables: tables.events.of_users()[-20:])}
         events = f"; the last events were {', '.join(sorted(queued))}" if queued else ""
         return (
-            f"no end in sight after {self._max_calls} calls: {counts} were called{events}. Do functions start each"
+            f"no end in sight after {self._max_calls} calls: {counts}{events}. Do functions start each"
             " other, or a schedule fire often? Advance the clock less far, or pass Harness(max_calls=…)"
         )
 
@@ -117,14 +120,22 @@ def _location(code: object) -> str:
     for task in asyncio.all_tasks():
         frames = _frames_of(task.get_coro())
         if any(frame.f_code is code for frame in frames):
-            return _at(frames[-1])
-    for top in sys._current_frames().values():
-        frame: FrameType | None = top
-        while frame is not None and frame.f_code is not code:
-            frame = frame.f_back
-        if frame is not None:
-            return _at(top)
+            return _at(frames)
+    for frame in sys._current_frames().values():
+        frames = _frames_above(frame, code)
+        if frames:
+            return _at(frames)
     return ""
+
+
+def _frames_above(top: FrameType, code: object) -> list[FrameType]:
+    """Return the frames of a thread from that of `code` on, the outermost first; none where it does not run it."""
+    frames = [top]
+    while frames[-1].f_code is not code:
+        if frames[-1].f_back is None:
+            return []
+        frames.append(frames[-1].f_back)
+    return frames[::-1]
 
 
 def _frames_of(awaited: object) -> list[FrameType]:
@@ -139,5 +150,8 @@ def _frames_of(awaited: object) -> list[FrameType]:
     return frames
 
 
-def _at(frame: FrameType) -> str:
+def _at(frames: list[FrameType]) -> str:
+    """Name the innermost frame that is of no library."""
+    own = [frame for frame in frames if not frame.f_code.co_filename.startswith(_LIBRARIES)]
+    frame = (own or frames)[-1]
     return f", at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"

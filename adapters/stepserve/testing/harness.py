@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from stepserve.testing.clocks import HarnessClock, HarnessClockSync
+from stepserve.testing.errors import HarnessError
 from stepserve.testing.runs import Run
-from stepserve.testing.session import Session
+from stepserve.testing.session import CLOSED, Session
 from stepserve_core import Checkpointing, Event, Function, Inngest
 from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.faults import Faults
@@ -184,7 +185,11 @@ class HarnessSync(_Harness):
         return HarnessClockSync(self._session, self.run_until_idle)
 
     def __enter__(self) -> HarnessSync:
-        self._run(self._session.open())
+        try:
+            self._run(self._session.open())
+        except BaseException:
+            self._close_loop()
+            raise
         return self
 
     def __exit__(
@@ -193,10 +198,13 @@ class HarnessSync(_Harness):
         try:
             self._run(self._session.close())
         finally:
-            if self._runner is not None:
-                self._run(self._runner.shutdown_asyncgens())
-                self._runner.close()
-                self._runner = None
+            self._close_loop()
+
+    def _close_loop(self) -> None:
+        if self._runner is not None:
+            self._run(self._runner.shutdown_asyncgens())
+            self._runner.close()
+            self._runner = None
 
     @overload
     def send(self, events: Event[Any]) -> Run: ...
@@ -221,10 +229,20 @@ class HarnessSync(_Harness):
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the harness's own loop, in this thread unless another loop runs in it."""
         if self._runner is None:
+            if self._session.is_closed:
+                coroutine.close()
+                raise HarnessError(CLOSED)
             self._runner = asyncio.new_event_loop()
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not _is_loop_running():
             return self._runner.run_until_complete(coroutine)
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(self._runner.run_until_complete, coroutine).result()
+
+
+def _is_loop_running() -> bool:
+    # Nothing is run in the `except` block: what functions raise would seem to have come of what was caught.
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

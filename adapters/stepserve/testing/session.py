@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from stepserve.testing.drive import Drive
+from stepserve.testing.errors import HarnessError
 from stepserve.testing.logs import LogCapture
 from stepserve.testing.runs import Run
 from stepserve.testing.stubs import Stubs
@@ -27,6 +28,8 @@ from stepserve_core.faults import Faults
 from stepserve_core.testing import Duration, decode_event, encode_output, to_milliseconds
 
 T = TypeVar("T")
+
+CLOSED = "the harness is closed: send events, and look at runs, inside its `with` block"
 
 
 class Session:
@@ -49,6 +52,11 @@ class Session:
         self.functions = [functions] if isinstance(functions, Function) else list(functions)
         if not self.functions:
             raise ConfigurationError("a harness needs functions: Harness(client, [order, refund])")
+        for function in self.functions:
+            if not isinstance(function, Function):
+                raise ConfigurationError(
+                    f"a harness takes functions made by @client.create_function(…), not {type(function).__name__}"
+                )
         self.clock = VirtualClock(float(int(time.time())) if start is None else _seconds(start))
         self.target: float | None = None
         """The moment to which the clock is to be moved, where that has not been done."""
@@ -67,6 +75,7 @@ class Session:
         self.executor.local.checkpointing = Checkpointing() if checkpointing is True else checkpointing or None
         self._drive = Drive(self, timeout, max_calls)
         self._is_open = False
+        self.is_closed = False
 
     def _around(self, caller: Caller) -> Decide:
         if self.has_faults:
@@ -80,6 +89,7 @@ class Session:
 
     async def open(self) -> None:
         """Register the functions. Doing so twice changes nothing."""
+        self._check_open()
         if not self._is_open:
             self._is_open = True
             await self.executor.prepare()
@@ -88,7 +98,7 @@ class Session:
     async def close(self) -> None:
         """Forget everything."""
         if self._is_open:
-            self._is_open = False
+            self._is_open, self.is_closed = False, True
             self.logs.detach()
             await self.executor.stop()
 
@@ -105,7 +115,10 @@ class Session:
         if function.event_types:
             data = function.event_types.dump(data)
         where = f"the data of h.invoke({function.local_id!r}, …)"
-        body = b'{"data":%s}' % (b"{}" if data is None else encode_output(data, where))
+        encoded = b"{}" if data is None else encode_output(data, where)
+        if not encoded.startswith(b"{"):
+            raise HarnessError(f"{where} must be an object, such as a dict, not {type(data).__name__}")
+        body = b'{"data":%s}' % encoded
         event_id = await self.executor.invoke(function.id, body)
         return self._run_of(event_id, f"h.invoke({function.local_id!r})")
 
@@ -151,7 +164,12 @@ class Session:
 
     def look(self, unit: Unit[T]) -> T:
         """Look something up in the store."""
+        self._check_open()
         return self.executor.store.look(unit)
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise HarnessError(CLOSED)
 
     def local_id(self, function_id: str) -> str:
         """Return the id of a function as users wrote it."""
