@@ -82,7 +82,7 @@ def stepserve_app(request: pytest.FixtureRequest) -> tuple[Any, Any]:
         given = dict(zip(("client", "functions"), marker.args, strict=False)) | marker.kwargs
         if "client" in given and "functions" in given:
             return given["client"], given["functions"]
-    raise pytest.UsageError(_HELP)
+    pytest.fail(_HELP, pytrace=False)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def stepserve_faults(request: pytest.FixtureRequest) -> Faults | None:
     try:
         return Faults.parse(text)
     except ConfigurationError as error:
-        raise pytest.UsageError(f"--stepserve-faults: {error}") from None
+        pytest.fail(f"--stepserve-faults: {error}", pytrace=False)
 
 
 @pytest.fixture
@@ -111,6 +111,11 @@ def stepserve(
     options: dict[str, Any] = {"faults": stepserve_faults}
     for marker in reversed(list(request.node.iter_markers("stepserve"))):  # the closest one counts
         options |= {name: value for name, value in marker.kwargs.items() if name not in ("client", "functions")}
+    known = inspect.signature(HarnessSync).parameters.keys() - {"client", "functions"}
+    for name in options.keys() - known:
+        pytest.fail(
+            f"@pytest.mark.stepserve has no option {name!r}; it knows {', '.join(sorted(known))}", pytrace=False
+        )
     function: object = getattr(request, "function", None)
     kind = Harness if inspect.iscoroutinefunction(function) else HarnessSync
     harness = kind(*stepserve_app, **options)

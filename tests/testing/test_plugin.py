@@ -165,7 +165,13 @@ def test_nothing_is_loaded():
 """
 
 UNKNOWN = """
+import pytest
+
 def test_it(stepserve):
+    pass
+
+@pytest.mark.stepserve("client", ["order"], stat=1)
+def test_an_option(stepserve):
     pass
 """
 
@@ -222,5 +228,6 @@ def test_faults_of_a_suite_that_cannot_be_are_refused(tmp_path: pathlib.Path) ->
 def test_unused_the_plugin_loads_nothing_and_without_an_app_it_says_how_to_name_one(tmp_path: pathlib.Path) -> None:
     done = run_pytest(tmp_path, a_unused=UNUSED, b_unknown=UNKNOWN)
 
-    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "1 passed, 2 errors" in done.stdout, done.stdout + done.stderr
     assert "mark the test, its class or its module with" in done.stdout
+    assert "has no option 'stat'; it knows checkpointing, faults, " in done.stdout

@@ -12,6 +12,7 @@ import pytest
 
 from stepserve import Context, ContextSync, Event, Function, Inngest, TriggerEvent
 from stepserve.testing import HarnessSync, ReplayError, assert_replays
+from stepserve_core.errors import ConfigurationError
 from stepserve_core.history import History, HistoryInvalidError, read_history
 
 TRIGGER = TriggerEvent(event="shop/ordered")
@@ -220,3 +221,6 @@ def test_a_history_of_another_function_is_refused(client: Inngest) -> None:
 
     with pytest.raises(ReplayError, match="of the function 'shop-order', not of 'shop-other'"):
         assert_replays(define(client, order, fn_id="other"), history)
+    handler: Any = order
+    with pytest.raises(ConfigurationError, match=r"made by @client.create_function\(…\), not function"):
+        assert_replays(handler, history)

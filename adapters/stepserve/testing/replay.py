@@ -13,6 +13,7 @@ import msgspec
 
 from stepserve.testing.errors import ReplayError
 from stepserve_core import Checkpointing, Function, Inngest
+from stepserve_core.errors import ConfigurationError
 from stepserve_core.history import EXECUTED_OPS, History, HistoryStep, Source, read_history
 from stepserve_core.testing import (
     AsyncRuntime,
@@ -47,7 +48,12 @@ def assert_replays(function: Function[Any], history: Source, *, client: Inngest 
         ReplayError: it does something else. The message names the first step that is missing, renamed, new, in
             another order or of another kind; `error.step` is its id.
         HistoryInvalidError: the history is none.
+        ConfigurationError: the function is none.
     """
+    if not isinstance(function, Function):
+        raise ConfigurationError(
+            f"assert_replays takes a function made by @client.create_function(…), not {type(function).__name__}"
+        )
     read = read_history(history)
     _Replay(function, read, client or Inngest(app_id=function.app_id, is_production=True)).run()
 
@@ -134,8 +140,8 @@ class _Replay:
         new = [name for hashed, (name, _) in reached.steps.items() if hashed not in self._recorded]
         if new:
             return ReplayError(
-                f"{here}, is missing: the code of today has {new[0]!r} in its place. Was it renamed? Runs that are"
-                " under way would execute it once more",
+                f"{here}, is missing: the code of today has {new[0]!r} in its place. Was it renamed, or is"
+                f" {new[0]!r} new? Runs that are under way would execute {new[0]!r}",
                 step.name,
             )
         first = next(iter(reached.steps.values()))[0]
