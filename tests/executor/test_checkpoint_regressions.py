@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 import stepserve
@@ -64,7 +65,8 @@ async def test_1190_a_checkpoint_api_that_fails_costs_calls_and_nothing_else(
 
     monkeypatch.setattr(_checkpoint_api, "ATTEMPTS", 1)
     async with sdk_system(one(colour, body)) as system:
-        system.client.settings = system.client.settings._replace(api_origin="http://127.0.0.1:9")
+        unreachable = msgspec.structs.replace(system.client.settings, api_origin="http://127.0.0.1:9")
+        system.client.settings = unreachable
         outcome = await system.outcome(await system.send("shop/order"))
 
     assert ("Completed", list("abcd")) == outcome
