@@ -112,7 +112,9 @@ def _of_step_row(row: StepRow, attempts: list[AttemptRow]) -> StepHistory:
         output, error = _read(op, msgspec.json.decode(row.memo))
     tries = 0
     if op == "StepRun":
-        tries = len(attempts) if row.memo is None else row.attempt + 1
+        # Where the function itself failed before, the step's first attempt is not the first one.
+        latest = max((one.attempt for one in attempts), default=-1) if row.memo is None else row.attempt
+        tries = latest + 1
     return StepHistory(op, row.status, tries, output, error, row.ended_at)
 
 

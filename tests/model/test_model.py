@@ -16,7 +16,7 @@ from stepserve import Checkpointing
 from stepserve.testing import Faults
 from stepserve_core.faults import KINDS
 from tests.model import histories
-from tests.model.programs import EVENTS, FUNCTIONS, Program, Send, apps, walk
+from tests.model.programs import EVENTS, FUNCTIONS, Break, Program, Send, Work, apps, walk
 from tests.model.simulation import Model
 from tests.model.worlds import START, InHarness, OnFile, Place
 
@@ -185,6 +185,26 @@ class Killed(App):
 def test_histories_are_those_of_the_model(machine: type[App], examples: int) -> None:
     """With every step, its attempts, its output, and the moment of its end, after everything that happens."""
     run_state_machine_as_test(machine, settings=profile(examples))
+
+
+def test_a_step_that_an_earlier_attempt_did_not_reach_agrees_too() -> None:
+    """Random examples found it late: the function fails once before its step does, and is looked at in between."""
+    machine = Harnessed()
+    step = Work(name="a", value=0, fails=99, how="error", catches=False)
+    programs = tuple(
+        Program(number=number, is_async=False, retries=2, body=(Break(name="a", fails=1), step))
+        for number in range(FUNCTIONS)
+    )
+    try:
+        machine.model = Model(programs, START)
+        machine.place = machine.make_place(programs)
+        machine.started = 0
+        machine.start(0)
+        for seconds in (15, 30):
+            machine.advance(seconds)
+            machine.agree()
+    finally:
+        machine.teardown()
 
 
 @st.composite
