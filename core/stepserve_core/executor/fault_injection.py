@@ -164,6 +164,8 @@ class FaultInjector:
         decisions = await self._ask(ask, item, damage)
         if damage.is_applied:
             self.report.injected[fault.kind] += 1
+        elif fault.kind == "clock_skew" and not _found_no_app(decisions):
+            self.report.without_effect += 1
         return [caller.put_back(item, None)] if damage.is_refused else decisions
 
 

@@ -21,13 +21,14 @@ from stepserve_core.executor.fault_words import (
     EXECUTED_AGAIN,
     NONDETERMINISTIC,
     REPEATED,
+    UNSIGNED,
     Finding,
     describe,
     sentence,
     show_change,
     show_steps,
 )
-from stepserve_core.faults import Faults
+from stepserve_core.faults import KINDS, Faults
 from stepserve_core.history import EXECUTED_OPS
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class _Seen(msgspec.Struct):
 class FaultReport:
     """What happened, for tests and for people.
 
-    `injected` counts the faults by kind. The findings are tuples, in the order in which they were made:
+    `injected` counts the faults by kind, `without_effect` the clocks that were put wrong and that nobody looked at.
+    The findings are tuples, in the order in which they were made:
 
     - `repeated`: steps that ran more than once for the same attempt. With faults that is to be expected: it says which
       steps must bear it.
@@ -69,6 +71,7 @@ class FaultReport:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.injected: Counter[str] = Counter()
+        self.without_effect = 0
         self._told: set[tuple[str, str, str | None]] = set()
         self._findings: dict[str, dict[tuple[str, str | None], Finding]] = {}
         self._runs: OrderedDict[str, _Seen] = OrderedDict()
@@ -100,8 +103,11 @@ class FaultReport:
 
     def text(self) -> str:
         """Return the report for people: what was found, what it means, and what to do."""
-        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.injected.items())) or "none"
+        kinds = [kind for kind in sorted(KINDS) if getattr(self.faults, kind) or self.injected[kind]]
+        counts = ", ".join(f"{kind} {self.injected[kind]}" for kind in kinds) or "none"
         head = f"faults with seed {self.faults.seed}: {counts}"
+        if self.without_effect:
+            head += f" ({self.without_effect} more had no effect: {UNSIGNED})"
         lines = describe({what: findings.values() for what, findings in self._findings.items()})
         return "\n".join([head, *(lines or ["no step ran more than once, and nothing changed"])])
 

@@ -11,6 +11,9 @@ CHANGED_ARGUMENTS = "changed_arguments"
 NONDETERMINISTIC = "nondeterministic"
 EXECUTED_AGAIN = "executed_again"
 
+UNSIGNED = "without a signing key, calls do not say when they were made; try clock_skew in a harness, or with keys"
+"""Why a clock that is wrong makes no difference."""
+
 _SHOWN = 60
 """Characters of an output that are shown."""
 
