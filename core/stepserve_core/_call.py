@@ -87,7 +87,7 @@ class ServedCall:
         self._checker = client.asked_checker if is_asked else client.checker
         self._changed_arguments: dict[str, str] | None = {} if is_asked else None
         server = serving.get()
-        self._substitutes = substitutes if server is None else server.substitutes
+        self._substitutes = substitutes if substitutes is not None or server is None else server.substitutes
 
     async def answer(self) -> Answer:
         """Serve the call."""

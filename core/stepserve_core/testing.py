@@ -8,26 +8,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 
-from stepserve_core import _parallel, _streaming
+from stepserve_core import _parallel, _protocol, _streaming
 from stepserve_core._call import ServedCall
 from stepserve_core._durations import Duration, to_milliseconds
 from stepserve_core._event import decode_event
 from stepserve_core._failure import to_wire
 from stepserve_core._found import Found
 from stepserve_core._http import HTTPResponse
-from stepserve_core._in_process import StepSubstitutes, serving
+from stepserve_core._in_process import StepSubstitutes, server_of, serving
+from stepserve_core._middleware import MiddlewareManager
 from stepserve_core._protocol import Call, CallContext, Request, Stack
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, Threads, background_loop, run_sync
-from stepserve_core._send import encode_events
+from stepserve_core._send import EventSender, encode_events
 from stepserve_core._serialize import encode_output, encode_wire
 
 __all__ = [
+    "SDK_HEADER",
     "AsyncRuntime",
     "Call",
     "CallContext",
     "Duration",
+    "EventSender",
     "Found",
     "HTTPResponse",
+    "MiddlewareManager",
     "Request",
     "Runtime",
     "ServedCall",
@@ -42,10 +46,14 @@ __all__ = [
     "encode_wire",
     "patience",
     "run_sync",
+    "server_of",
     "serving",
     "to_milliseconds",
     "to_wire",
 ]
+
+SDK_HEADER = _protocol.SDK
+"""What only an SDK answers with (protocol.md 2.2)."""
 
 
 @contextlib.contextmanager

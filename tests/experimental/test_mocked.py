@@ -235,6 +235,18 @@ def test_a_function_may_run_another_one_inside(client: mocked.Inngest) -> None:
     assert ["outer", "test"] == run(client, order).output
 
 
+def test_its_stubs_count_also_inside_a_harness(client: mocked.Inngest) -> None:
+    @client.create_function(fn_id="outer", trigger=stepserve.TriggerEvent(event="shop/order"))
+    def outer(ctx: stepserve.ContextSync) -> object:
+        return run(client, lambda ctx: ctx.step.run("a", str), stubs={"a": "inner"}).output
+
+    with HarnessSync(client, [outer], step_stubs={"a": "outer"}) as h:
+        ended = h.send(EVENT)
+        h.run_until_idle()
+
+        assert "inner" == ended.output
+
+
 def test_what_a_run_leaves_is_gone_for_the_next(client: mocked.Inngest) -> None:
     def interrupt(ctx: stepserve.ContextSync) -> None:
         ctx.step.run("a", lambda: "first")

@@ -160,6 +160,13 @@ BEHAVIOUR = (
     ("Codes of errors", "text that has `.value` too", "enum members"),
     ("A signing key that is not hexadecimal", "refused when the client is made", "found at the sync"),
     ("`mocked.trigger`: outputs of steps", "go through JSON, as in production", "kept as they are"),
+    (
+        "`mocked.trigger`: steps",
+        "executed where they are reached, as in production",
+        "planned first, each in a call of its own",
+    ),
+    ("`mocked.trigger` of an `async def` function in a running event loop", "runs", "`RuntimeError`"),
+    ("`mocked.trigger`: exceptions among the stubs", "the step fails with them", "the step returns them"),
     ("`mocked.trigger`: retries", "per step; a step that failed for good can be caught", "counted for the whole run"),
     ("`mocked.trigger`: errors that are not retriable", "not retried", "retried"),
     ("`mocked.Inngest.send` of one event", "one id", "one id for each of its four fields"),

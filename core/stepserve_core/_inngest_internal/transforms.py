@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from stepserve_core import _canonical, _durations
+from stepserve_core import _canonical, _durations, _opcodes
 from stepserve_core._config import strip_nulls
 from stepserve_core._inngest_internal import without_counterpart
-from stepserve_core._opcodes import hash_step_id
 from stepserve_core._signature import hash_event_key, hash_signing_key
 from stepserve_core._signing_key import strip_prefix as remove_signing_key_prefix
 from stepserve_core.errors import FunctionConfigInvalidError
@@ -37,6 +36,11 @@ def canonicalize(value: bytes) -> bytes | Exception:
 def deep_strip_none(obj: Any) -> Any:
     """Return `obj` without None in objects and arrays."""
     return strip_nulls(obj)
+
+
+def hash_step_id(step_id: str) -> str:
+    """Return the id of a step on the wire (protocol.md 6.1)."""
+    return _opcodes.hash_step_id(step_id)
 
 
 def to_duration_str(ms: int | datetime.timedelta) -> str | Exception:

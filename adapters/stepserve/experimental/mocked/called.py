@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from stepserve_core import Event, Function, Inngest
-from stepserve_core._protocol import SDK
 from stepserve_core.errors import StepError
 from stepserve_core.executor.answers import Reply
 from stepserve_core.testing import (
+    SDK_HEADER,
     AsyncRuntime,
     Call,
     Request,
@@ -75,7 +75,7 @@ class CalledFunction:
         if answer.status == 200:
             self.output = msgspec.json.decode(answer.body) if self._is_changed() else served.returned
         replied = _without_limits(answer.body) if answer.status == 206 else answer.body
-        return Reply(answer.status, {SDK: "test", **{k.lower(): v for k, v in answer.headers.items()}}, replied)
+        return Reply(answer.status, {SDK_HEADER: "test", **{k.lower(): v for k, v in answer.headers.items()}}, replied)
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import stepserve_core
-from stepserve_core._event import Event
-from stepserve_core._in_process import server_of
-from stepserve_core._middleware import MiddlewareManager
-from stepserve_core._runtime import Runtime
-from stepserve_core._send import EventSender, encode_events
+from stepserve_core import Event
+from stepserve_core.testing import EventSender, MiddlewareManager, Runtime, encode_events, server_of
 
 EVENT_ID = "0" * 26
 
