@@ -85,7 +85,7 @@ class EndpointAPI(CheckpointAPI):
         del call
         await self._save(runtime, steps)
         if self._events is not None:
-            self._events.commit(*(step.id for step in steps), None)
+            self._events.commit(None, *(step.id for step in steps))
 
     async def end_call(self, runtime: Runtime, ops: Sequence[dict[str, Any]]) -> None:
         """Save what the call ends with, for the server to go on with the run.

@@ -98,7 +98,7 @@ class EndpointEvents:
         """
         known = list(ops)
         failed = {op["id"] for op in known if op.get("error") is not None}
-        self.commit(*(op["id"] for op in known if op["id"] not in failed), *([] if failed else [None]))
+        self.commit(*([] if failed else [None]), *(op["id"] for op in known if op["id"] not in failed))
         self.roll_back()
 
     def respond(self, plain: Plain) -> None:

@@ -49,10 +49,10 @@ def _accepts_events(request: Request) -> bool:
     return EVENT_STREAM in (request.headers.get("accept") or "").lower()
 
 
-def describe(request: Request, name: str) -> dict[str, str]:
+def describe(request: Request, name: str, *, is_listened_to: bool) -> dict[str, str]:
     """Return the data of the event of a run that a request begins (protocol.md 13.2).
 
-    `accept` tells the server how the request is made again; those that do not know it leave it out.
+    `accept` says how the request is made again; servers that do not know it leave it out.
     """
     parts = urlsplit(request.url)
     return {
@@ -61,7 +61,7 @@ def describe(request: Request, name: str) -> dict[str, str]:
         "path": parts.path or "/",
         "query_params": parts.query,
         "content_type": request.headers.get("content-type") or "",
-        "accept": request.headers.get("accept") or "*/*",
+        "accept": EVENT_STREAM if is_listened_to else "*/*",
         "body": base64.b64encode(request.body).decode(),
         "ip": "",
         "fn": name,

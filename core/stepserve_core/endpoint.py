@@ -232,7 +232,8 @@ class Endpoint:
 
     async def _begin(self, runtime: Runtime, exchange: Exchange) -> Plain | None:
         events, settings = exchange.events, self._settings
-        api = EndpointAPI(self._client, describe(exchange.request, self.name), self._retries, events)
+        described = describe(exchange.request, self.name, is_listened_to=events is not None)
+        api = EndpointAPI(self._client, described, self._retries, events)
         if events is not None:
             events.begin(api.run_id)
             settings = Checkpointing(max_runtime=settings.max_runtime)  # a step is final when it is saved: at once

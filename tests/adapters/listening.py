@@ -15,20 +15,15 @@ NAMES = {hash_step_id(name): name for name in ("first", "second", "a", "b")}
 
 
 class Listener:
-    """What a client heard: all events, and the pieces that count in the end."""
+    """What a client heard: all events, and in `told` the pieces that are final."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
-        self.pieces: list[tuple[str | None, Any]] = []
-        self.kept: list[tuple[str | None, Any]] = []
+        self.told: list[Any] = []
+        self._pending: dict[str | None, list[Any]] = {}
         self.run_id = ""
         self.response: dict[str, Any] | None = None
         self.redirects = 0
-
-    @property
-    def told(self) -> list[Any]:
-        """The pieces that count."""
-        return [data for _, data in self.pieces]
 
     async def listen(self, http: httpx.AsyncClient, method: str, url: str, body: str | None = None) -> None:
         """Ask, and follow to wherever it goes on."""
@@ -53,11 +48,11 @@ class Listener:
         if name == "inngest.metadata":
             self.run_id = data["runId"]
         elif name == "inngest.stream":
-            self.pieces.append((step, data["data"]))
+            self._pending.setdefault(step, []).append(data["data"])
         elif name == "inngest.commit":
-            self.kept += [piece for piece in self.pieces if piece[0] == step and piece not in self.kept]
+            self.told += self._pending.pop(step, [])
         elif name == "inngest.rollback":
-            self.pieces = [piece for piece in self.pieces if piece[0] != step or piece in self.kept]
+            self._pending.pop(step, None)
         elif name == "inngest.response":
             self.response = data
         elif name == "inngest.redirect_info":

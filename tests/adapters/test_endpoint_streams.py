@@ -17,6 +17,10 @@ from tests.adapters.test_endpoints import KEY, Running, every_app, every_framewo
 
 pytestmark = pytest.mark.anyio
 
+LEFT = [("flask", "sync"), ("fastapi", "sync"), ("starlette", "async"), ("tornado", "async")]
+LEFT += [("django", colour) for colour in ("sync", "async")]
+"""Each way in which routes run beside their answers, and each way in which servers tell that a client went away."""
+
 KEYS: dict[str, Any] = {"kind": "cloud", "signing_key": KEY, "event_keys": ["k"]}
 
 
@@ -104,13 +108,13 @@ async def test_a_client_hears_what_a_route_does_and_then_its_answer(app: tuple[s
         ("inngest.stream", {"data": {"asked": "body"}}),
         ("inngest.stream", {"data": "first 1", **first}),
         ("inngest.stream", {"data": "first 2", **first}),
-        ("inngest.commit", first),
         ("inngest.commit", outside),
+        ("inngest.commit", first),
         ("inngest.stream", {"data": "between"}),
         ("inngest.stream", {"data": "second 1", **second}),
         ("inngest.stream", {"data": "second 2", **second}),
-        ("inngest.commit", second),
         ("inngest.commit", outside),
+        ("inngest.commit", second),
     ] == client.events[:-1]
     assert ("succeeded", 200, ANSWER) == (*client.answer[:2], json.loads(client.answer[2]))
     assert (["COMPLETED"], ["first", "second"]) == (statuses, system.shop.executed)
@@ -149,7 +153,7 @@ async def test_errors_after_the_first_byte_are_told(app: tuple[str, str]) -> Non
     assert ["COMPLETED", "FAILED"] == sorted(statuses)
 
 
-@every_framework
+@pytest.mark.parametrize("app", LEFT, ids="-".join)
 async def test_a_route_goes_on_whose_client_went_away(app: tuple[str, str]) -> None:
     shop = Telling()
     async with running(app, shop) as system:

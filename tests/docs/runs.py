@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ import msgspec
 
 import stepserve.asgi
 from stepserve import Event, Function, Inngest
-from stepserve.testing.servers import uvicorn
+from stepserve.testing.servers import uvicorn, waitress
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.executor import Executor
 from stepserve_core.executor.loop_settings import LoopSettings
@@ -25,6 +26,9 @@ from stepserve_core.executor.server import ServerConfig, serving
 
 _HOUR = 3600.0
 _LONGEST = 24 * 40
+
+_served = contextlib.ExitStack()
+"""What goes on until the process ends."""
 
 
 def outcome(client: Inngest, functions: Sequence[Function[Any]], *events: Event[Any]) -> tuple[str, Any]:
@@ -81,6 +85,21 @@ def choose_server() -> None:
     """Let the clients that are made from now on know where `listen` will start a server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         os.environ["INNGEST_DEV"] = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def serve_endpoints(client: Inngest, app: Any) -> str:
+    """Serve a WSGI app, and the server that its client knows, for as long as the process lives; return its origin."""
+    started = threading.Event()
+    config = ServerConfig(port=int(client.api_origin.rpartition(":")[2]), poll=False)
+
+    async def run() -> None:
+        async with serving(config):
+            started.set()
+            await asyncio.Event().wait()
+
+    threading.Thread(target=lambda: asyncio.run(run()), daemon=True).start()
+    assert started.wait(30)
+    return f"http://127.0.0.1:{_served.enter_context(waitress(app))}"
 
 
 def listen(
