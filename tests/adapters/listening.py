@@ -11,7 +11,7 @@ import httpx
 from stepserve_core._opcodes import hash_step_id
 
 LISTENS = {"accept": "text/event-stream", "content-type": "text/plain"}
-NAMES = {hash_step_id(name): name for name in ("first", "second", "a", "b")}
+NAMES = {hash_step_id(name): name for name in ("first", "second", "third", "a", "b")}
 
 
 class Listener:

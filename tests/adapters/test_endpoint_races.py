@@ -24,11 +24,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import stepserve
-from stepserve import Inngest, Step, StepSync
+from stepserve import Inngest, Step, StepSync, stream
+from stepserve_core.executor.api.http import HttpError
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.endpoints import TAKEOVER
 from stepserve_core.executor.server import RunningServer, ServerConfig, serving
 from tests.adapters.endpoint_apps import served_as
+from tests.adapters.listening import Listener
 
 KEY = "signkey-test-8ee2262a15e8d3c42d6a840db7af3de2aab08ef632b32a37a687f24b34dba3ff"
 
@@ -82,6 +84,14 @@ class Work:
             await step.run("second", self.step_async, "second"),
             await step.run("third", self.step_async, "third"),
         ]
+
+
+class Telling(Work):
+    """Work of which clients hear which step is executed, and how often."""
+
+    def step(self, name: str) -> str:
+        stream.push_sync(f"{name} {self.executed.count(name) + 1}")
+        return super().step(name)
 
 
 def flask_app(client: Inngest, work: Work) -> tuple[str, Any]:
@@ -157,11 +167,16 @@ class Running:
         while await self.statuses() != ["COMPLETED"]:
             await asyncio.sleep(0.02)
 
+    async def followed(self) -> None:
+        """Wait until a client listens to the server."""
+        while not self.server.executor.realtime.subscribers:
+            await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
-async def running(make: Make, **keys: Any) -> AsyncGenerator[Running, None]:
+async def running(make: Make, work: Work | None = None, **keys: Any) -> AsyncGenerator[Running, None]:
     """Run an app and a server; without keys, because the app checks signatures by a clock that nobody moves."""
-    clock, work = VirtualClock(time.time()), Work()
+    clock, work = VirtualClock(time.time()), work or Work()
     async with serving(ServerConfig(port=0, poll=False, retry_interval=0.0, **keys), clock=clock) as server:
         key = keys.get("signing_key")
         client = Inngest(app_id="races", is_production=bool(keys), api_base_url=server.url, signing_key=key)
@@ -314,3 +329,68 @@ async def test_the_id_of_a_run_is_not_believed_without_a_signature(
         assert runs == len(await system.runs())
 
     assert (status, True) == (answer.status_code, answer.headers.get("location") != first.headers["location"])
+
+
+@both_colours
+async def test_who_listens_to_a_run_that_was_taken_over_hears_how_it_went_on(make: Make) -> None:
+    async with running(make, Telling()) as system:
+        system.work.held.add("second")
+        client = Listener()
+        listening = asyncio.create_task(client.listen(system.app, "POST", "/plain"))
+        assert await asyncio.to_thread(system.work.reached.wait, 20)
+        await system.advance(TAKEOVER + 1)
+        system.work.let_go.set()
+        await asyncio.wait_for(listening, 20)
+
+    assert (1, ["first 1", "second 2", "third 1"]) == (client.redirects, client.told)
+    assert (("succeeded", 200), ["first", "second", "second", "third"]) == (client.answer[:2], system.work.executed)
+
+
+async def test_steps_side_by_side_are_heard_once_each() -> None:
+    async with running(starlette_app, Telling()) as system:
+        client = Listener()
+        await asyncio.wait_for(client.listen(system.app, "POST", "/parallel"), 20)
+
+    assert ["a 1", "b 1", "first 1", "second 1", "third 1"] == sorted(client.told)
+    assert ["a", "b", "first", "second", "third"] == sorted(system.work.executed)
+
+
+async def test_who_listens_hears_that_a_run_was_cancelled() -> None:
+    async with running(flask_app, Telling()) as system:
+        client = Listener()
+        listening = asyncio.create_task(client.listen(system.app, "POST", "/sleep"))
+        await asyncio.wait_for(system.followed(), 20)
+        ((run_id, _),) = await system.runs()
+        await system.api.delete(f"/v1/runs/{run_id}")
+        await asyncio.wait_for(listening, 20)
+
+    assert (["first 1"], ("failed", 410)) == (client.told, client.answer[:2])
+
+
+async def test_who_listens_hears_that_a_run_failed_after_a_redirect() -> None:
+    async with running(flask_app, Telling()) as system:
+        client = Listener()
+        listening = asyncio.create_task(client.listen(system.app, "POST", "/sleep-error"))
+        await asyncio.wait_for(system.followed(), 20)
+        await system.advance(LATER)
+        await asyncio.wait_for(listening, 20)
+
+        assert ["FAILED"] == await system.statuses()
+
+    assert (["first 1"], ("failed", 500)) == (client.told, client.answer[:2])
+
+
+async def test_a_server_that_passes_nothing_on_stops_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(flask_app, Telling()) as system:
+        first = await system.app.post("/sleep", headers={"accept": "text/event-stream"})
+        routes = system.server.executor.endpoint_streams
+        routes.publish = _fail  # type: ignore[method-assign]
+        await system.advance(LATER)
+        await asyncio.wait_for(system.ended(), 20)
+
+    assert (200, ["first", "second", "third"]) == (first.status_code, system.work.executed)
+    assert 3 == caplog.text.count("does not reach its client")  # once a call
+
+
+def _fail(run_id: str, frames: bytes) -> None:
+    raise HttpError(503, f"{run_id}: no room for {len(frames)} bytes")

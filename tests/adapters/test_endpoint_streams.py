@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from typing import Any
 
 import pytest
 
 from stepserve import Step, StepSync, stream
+from stepserve_core import _pipe
 from stepserve_core.endpoint import LARGEST_BODY
 from tests.adapters.endpoint_apps import APPS, Shop
 from tests.adapters.listening import LISTENS, Listener, events_of
@@ -17,8 +19,13 @@ from tests.adapters.test_endpoints import KEY, Running, every_app, every_framewo
 
 pytestmark = pytest.mark.anyio
 
-LEFT = [("flask", "sync"), ("fastapi", "sync"), ("starlette", "async"), ("tornado", "async")]
-LEFT += [("django", colour) for colour in ("sync", "async")]
+MUCH = 100
+"""Pieces of 250 KB: more than servers and sockets hold."""
+
+LEFT = [
+    *[("flask", "sync"), ("fastapi", "sync"), ("starlette", "async"), ("tornado", "async")],
+    *[("django", colour) for colour in ("sync", "async")],
+]
 """Each way in which routes run beside their answers, and each way in which servers tell that a client went away."""
 
 KEYS: dict[str, Any] = {"kind": "cloud", "signing_key": KEY, "event_keys": ["k"]}
@@ -43,6 +50,9 @@ class Telling(Shop):
         return mode == "later" and name == "second" and self.executed.count(name) == 1
 
     def hold(self, name: str, mode: str) -> None:
+        """Wait, or push more than what lies between a route and a client."""
+        for _ in range(MUCH if mode == "much" and name == "first" else 0):
+            stream.push_sync("x" * 250_000)
         if mode == "held" and name == "second":
             self.reached.set()
             assert self.let_go.wait(20)
@@ -166,6 +176,25 @@ async def test_a_route_goes_on_whose_client_went_away(app: tuple[str, str]) -> N
 
     assert {"data": "between"} == first[-1][1]
     assert (["COMPLETED"], ["first", "second"]) == (statuses, shop.executed)
+
+
+@pytest.mark.parametrize("app", [("flask", "sync"), ("starlette", "async"), ("tornado", "async")], ids="-".join)
+async def test_a_client_that_does_not_read_holds_up_no_run(
+    app: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pipe, "PATIENCE", 0.05)
+    async with running(app, Telling()) as system:
+        url = system.http.base_url
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((url.host, url.port))
+            head = b"POST /checkout/much HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n"
+            client.sendall(head + b"content-type: text/plain\r\ncontent-length: 4\r\n\r\nbody")
+            while "second" not in system.shop.executed:
+                await asyncio.sleep(0.02)
+            statuses = await asyncio.wait_for(system.statuses(), 20)
+
+    assert (["COMPLETED"], ["first", "second"]) == (statuses, system.shop.executed)
 
 
 @pytest.mark.parametrize("app", [("flask", "sync"), ("starlette", "async")], ids="-".join)

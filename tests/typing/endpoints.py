@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import fastapi
 import flask
@@ -22,7 +22,7 @@ import stepserve.fastapi
 import stepserve.flask
 import stepserve.starlette
 import stepserve.tornado
-from stepserve import Checkpointing, Inngest, Step, StepSync
+from stepserve import Checkpointing, Inngest, Step, StepSync, stream
 
 client = Inngest(app_id="shop")
 durable = stepserve.endpoint(client)
@@ -117,6 +117,34 @@ class Checkout(tornado.web.RequestHandler):
 
 
 tornado.web.Application([("/(.*)", Checkout)])
+
+
+async def tokens() -> AsyncGenerator[str, None]:
+    yield "a"
+
+
+@stepserve.endpoint(client, framework="starlette")
+async def telling(request: Request, step: Step) -> Response:
+    async def write() -> str:
+        await stream.push({"path": request.url.path})
+        words = await stream.pipe(tokens())
+        assert_type(words, list[str])
+        return "".join(words)
+
+    text = await step.run("write", write)
+    assert_type(text, str)
+    assert_type(await stream.pipe([1, 2]), list[int])
+    return JSONResponse(text)
+
+
+@flask_app.post("/d")
+@durable
+def flask_telling(step: StepSync) -> str:
+    stream.push_sync(("started", 1))
+    words = step.run("write", lambda: stream.pipe_sync(iter(["a", "b"])))
+    assert_type(words, list[str])
+    return "".join(words)
+
 
 # What a route returns is known; what it is called with is its framework's business, and is no step.
 assert_type(flask_view, Callable[..., dict[str, str]])
