@@ -20,6 +20,7 @@ from stepserve.testing import (
 )
 from stepserve_core.errors import ConfigurationError
 from stepserve_core.executor import Executor, limits
+from stepserve_core.testing import run_sync
 from tests.testing.conftest import Open, settled
 
 pytestmark = pytest.mark.anyio
@@ -175,6 +176,14 @@ async def test_a_function_is_invoked_with_an_object(open_: Open, client: Inngest
     async with open_(function) as h:
         with pytest.raises(HarnessError, match=rf"h.invoke\('order', …\) must be an object.*not {type(data).__name__}"):
             await settled(h.invoke(function, data))
+
+
+def test_without_asyncio_a_harness_says_what_it_runs_on(client: Inngest) -> None:
+    harness = Harness(client, [steps_function(client)])
+
+    with pytest.raises(HarnessError, match=r"on asyncio, .* `anyio_backend` that returns 'asyncio'"):
+        harness.run_until_idle().send(None)
+    run_sync(harness.close())
 
 
 def test_what_functions_raise_has_no_other_cause(client: Inngest) -> None:

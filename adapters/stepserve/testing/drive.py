@@ -9,7 +9,7 @@ from collections import Counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from stepserve.testing.errors import BlockedError, NeverIdleError
+from stepserve.testing.errors import BlockedError, HarnessError, NeverIdleError
 from stepserve_core.executor.caller import Caller
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import Decision
@@ -59,6 +59,7 @@ class Drive:
             BlockedError: a function did not come back.
             HarnessError: a step could not do what the test lets it do.
         """
+        _require_asyncio()
         loop = self._session.executor.loop
         self._exhausted = asyncio.Event()
         loop.reset()
@@ -113,6 +114,16 @@ class Drive:
         steps = self._session.look(lambda tables: tables.steps.rows(item.run.id))
         done = ", ".join(repr(step.name) for step in steps if step.memo is not None) or "none"
         return f"- {local_id!r}, run {item.run.id}, attempt {item.work.attempt}{where}; finished steps: {done}"
+
+
+def _require_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise HarnessError(
+            "a harness runs functions on asyncio, and this test runs on something else; for anyio, define a fixture"
+            " `anyio_backend` that returns 'asyncio'"
+        ) from None
 
 
 def _location(code: object) -> str:
