@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import Any
 
@@ -11,7 +12,19 @@ from stepserve_core._protocol import Response
 from stepserve_core.executor.clock import VirtualClock
 from tests import regime
 from tests.executor.conftest import StartSystem
-from tests.executor.raw_app import Call, Fn, RaisedError, StepFailedError, hash_id, invoke, reply, run, sleep, wait
+from tests.executor.raw_app import (
+    Call,
+    Fn,
+    RaisedError,
+    StepFailedError,
+    hash_id,
+    invoke,
+    replay,
+    reply,
+    run,
+    sleep,
+    wait,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -289,3 +302,64 @@ async def test_an_event_from_the_future_starts_its_run_when_its_time_comes(start
 
         await system.advance(60)
         assert ("Completed", "ran") == await system.outcome(event_id)
+
+
+def waits_twice(call: Call) -> Steps:
+    first = yield wait("first", "test/go", "1d")
+    second = yield wait("second", "test/go", "1d")
+    return [first["data"], second["data"]]
+
+
+SEED = {"x-inngest-event-id-seed": "1743130137367,eii2YKXRVTJPuA=="}
+
+
+async def test_an_event_that_is_sent_again_with_its_seed_ends_no_second_wait(start: StartSystem) -> None:
+    """Its sender has sent one; only the answer was lost."""
+    async with start(Fn("f", waits_twice, ON_X), clock=VirtualClock()) as system:
+        event_id = await system.send("test/x")
+        await system.idle()
+        for _ in range(3):
+            await system.http.post("/e/key", json={"name": "test/go", "data": {"n": 1}}, headers=SEED)
+            await system.idle()
+        (running,) = await system.runs(event_id)
+        await system.send("test/go", {"n": 2})
+
+        assert "Running" == running["status"]
+        assert ("Completed", [{"n": 1}, {"n": 2}]) == await system.outcome(event_id)
+
+
+async def test_an_event_that_is_sent_again_while_a_wait_is_registered_does_not_end_it(start: StartSystem) -> None:
+    """Events that come during a call count for the waits that it opens; this one came before."""
+    async with start(Fn("f", waits_twice, ON_X), clock=VirtualClock()) as system:
+        event_id = await system.send("test/x")
+        await system.idle()
+        called, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(call: Call) -> Response:
+            called.set()
+            await go_on.wait()
+            return replay(waits_twice, call)
+
+        system.app.replies["f"] = hold
+        await system.http.post("/e/key", json={"name": "test/go", "data": {"n": 1}}, headers=SEED)
+        await called.wait()
+        await system.http.post("/e/key", json={"name": "test/go", "data": {"n": 1}}, headers=SEED)
+        go_on.set()
+        await system.idle()
+        (running,) = await system.runs(event_id)
+
+        assert "Running" == running["status"]
+
+
+async def test_an_event_that_is_sent_again_with_its_seed_cancels_no_later_run(start: StartSystem) -> None:
+    nap = Fn("f", slow_result, ON_X, options={"cancel": [{"event": "test/stop"}]})
+    async with start(nap, clock=VirtualClock()) as system:
+        runs = []
+        for _ in range(2):
+            runs.append(await system.send("test/x"))
+            await system.idle()
+            await system.http.post("/e/key", json={"name": "test/stop"}, headers=SEED)
+            await system.idle()
+        statuses = [(await system.runs(event_id))[0]["status"] for event_id in runs]
+
+        assert ["Cancelled", "Running"] == statuses

@@ -243,8 +243,8 @@ def _open_wait(scope: Scope, work: Work, run: RunFacts, wait: WaitStep) -> None:
     _queue_timer(scope, run, "timeout", step, wait.expires_at)
     # The event may have come while the app was still answering (executor.md 16, item 9).
     mark = work.event_mark if wait.since is None else wait.since
-    for _, event in scope.tables.events.since(wait.event_name, mark):
-        if try_wait(scope, pause, event):
+    for seq, event in scope.tables.events.since(wait.event_name, mark):
+        if not scope.tables.events.is_copy(event.internal_id, seq) and try_wait(scope, pause, event):
             break
 
 

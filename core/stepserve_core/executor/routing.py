@@ -24,12 +24,18 @@ _log = logging.getLogger(__name__)
 
 
 def publish(scope: Scope, event: Event) -> list[str]:
-    """Store an event and do what it does; return the ids of the runs that it started."""
+    """Store an event and do what it does; return the ids of the runs that it started.
+
+    One that is sent again with its seed, because the answer was lost, ends no second wait and cancels no later run:
+    whoever sent it knows of one event. What it starts is told apart by the run's key (executor.md 2.4).
+    """
     seq = scope.tables.events.add(event)
     # Pauses are looked up first: an event never cancels or resumes a run that it starts itself.
     value = cache(event.value)
-    for pause in scope.tables.pauses.for_event(event.name, lambda path: value_at(path, value())):
-        _try_pause(scope, pause, event, value())
+    pauses = scope.tables.pauses.for_event(event.name, lambda path: value_at(path, value()))
+    if pauses and not scope.tables.events.is_copy(event.internal_id, seq):
+        for pause in pauses:
+            _try_pause(scope, pause, event, value())
     return _start_runs(scope, event, seq, value)
 
 

@@ -42,6 +42,11 @@ class Events:
         row = self._execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return 0 if row is None else row[0]
 
+    def is_copy(self, internal_id: str, seq: int) -> bool:
+        """Say whether an event came before under the same internal id: it was sent again, with its seed."""
+        earlier = "SELECT 1 FROM events WHERE internal_id = ? AND seq < ? LIMIT 1"
+        return self._execute(earlier, (internal_id, seq)).fetchone() is not None
+
     def since(self, name: str, seq: int) -> list[tuple[int, Event]]:
         """Return (number, event) of the events of one name stored after `seq`, the oldest first."""
         rows = self._execute(f"SELECT seq, {_COLUMNS} FROM events WHERE name = ? AND seq > ? ORDER BY seq", (name, seq))
