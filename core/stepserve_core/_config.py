@@ -34,9 +34,10 @@ DEFERRED = "inngest/deferred.schedule"
 """The event with which the server starts deferred functions."""
 
 _SECOND, _DAY = 1_000, 86_400_000
-_CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) ")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
-_CRON_DESCRIPTOR = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)")
+# Text, not compiled: most programs have no schedules, and `re` keeps what it has compiled.
+_CRON_ZONE = r"(?:CRON_)?TZ=(\S*) "
+_CRON_FIELD = r"[0-9A-Za-z*/,?\-]+"
+_CRON_DESCRIPTOR = r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)"
 
 
 class Option(Model, kw_only=True):
@@ -233,14 +234,14 @@ class TriggerCron(Option, Triggering[Mapping[str, Any]], kw_only=True):
         """Yield what the server would refuse."""
         yield from _texts(self, "cron", required=True, longest=255)
         if isinstance(self.cron, str) and self.cron:
-            zone = _CRON_ZONE.match(self.cron)
+            zone = re.match(_CRON_ZONE, self.cron)
             schedule = self.cron[zone.end() if zone else 0 :].strip()
             if zone and not _is_time_zone(zone[1]):
                 yield Problem("cron", f"must name a time zone such as Europe/Berlin after TZ=, not {zone[1]!r}")
             fields = schedule.split()
-            if _CRON_DESCRIPTOR.fullmatch(schedule):
+            if re.fullmatch(_CRON_DESCRIPTOR, schedule):
                 pass
-            elif len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+            elif len(fields) != 5 or not all(re.fullmatch(_CRON_FIELD, field) for field in fields):
                 yield Problem("cron", f"must have five fields (minute hour day month weekday), not {self.cron!r}")
         if self.jitter is not None:
             for problem in _duration("jitter", self.jitter, most=300_000):

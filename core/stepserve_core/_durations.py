@@ -23,7 +23,7 @@ _MILLISECONDS = {
     "µs": 1e-3,
     "ns": 1e-6,
 }
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|[smhdw])")
+_PART = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|[smhdw])"
 
 
 def to_milliseconds(duration: Duration) -> int:
@@ -79,7 +79,7 @@ def parse(text: str) -> int:
         ValueError: `text` is not a duration.
     """
     position, total = 0, 0.0
-    for part in _PART.finditer(text):
+    for part in re.finditer(_PART, text):
         if part.start() != position:
             break
         total += float(part[1]) * _MILLISECONDS[part[2]]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from stepserve_core._engine import Run
 from stepserve_core._gather import parallel
 from stepserve_core._opcodes import ParallelMode
-from stepserve_core._race import race
 from stepserve_core._runtime import run_sync
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ class Group:
         Return its result, or raise its error. Steps of the other branches that the server was asked for already still
         end, and are ignored; no new ones are asked for.
         """
+        from stepserve_core._race import race  # noqa: PLC0415 - few programs have any
+
         return await race(self._run, branches)
 
     async def experiment(
@@ -188,6 +189,8 @@ class GroupSync:
         Return its result, or raise its error. Steps of the other branches that the server was asked for already still
         end, and are ignored; no new ones are asked for.
         """
+        from stepserve_core._race import race  # noqa: PLC0415
+
         return run_sync(race(self._run, branches))
 
     def experiment(

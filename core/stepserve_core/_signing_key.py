@@ -6,13 +6,13 @@ import re
 
 from stepserve_core.errors import SigningKeyInvalidError
 
-_PREFIX = re.compile(r"^signkey-\w+-", re.ASCII)
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+_PREFIX = r"^signkey-\w+-"
+_HEX = r"(?:[0-9a-fA-F]{2})+"
 
 
 def strip_prefix(key: str) -> str:
     """Return `key` without its `signkey-<env>-` prefix."""
-    return _PREFIX.sub("", key)
+    return re.sub(_PREFIX, "", key, flags=re.ASCII)
 
 
 def check_key(key: str, source: str) -> str:
@@ -21,7 +21,7 @@ def check_key(key: str, source: str) -> str:
     Raises:
         SigningKeyInvalidError: what follows the prefix is not hexadecimal text of even length.
     """
-    if _HEX.fullmatch(strip_prefix(key)) is None:
+    if re.fullmatch(_HEX, strip_prefix(key)) is None:
         raise SigningKeyInvalidError(
             f"{source} is not a signing key: after the prefix 'signkey-<env>-' it must be hexadecimal text of even"
             " length. Copy the whole key; it looks like signkey-prod-0123abcd…"
