@@ -23,11 +23,9 @@ from stepserve_core._config import (
     TriggerDeferred,
     TriggerEvent,
 )
-from stepserve_core._context import Context, ContextSync
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
 from stepserve_core._function import Function
-from stepserve_core._group import Group, GroupSync
 from stepserve_core._middleware import (
     CallInfo,
     Middleware,
@@ -39,17 +37,19 @@ from stepserve_core._middleware import (
 )
 from stepserve_core._opcodes import ParallelMode
 from stepserve_core._serialize import PydanticSerializer, Serializer
-from stepserve_core._step import Step, StepSync
 from stepserve_core._streaming import Streaming
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
 from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
 
 if TYPE_CHECKING:
+    from stepserve_core._context import Context, ContextSync
     from stepserve_core._defer import Deferred
     from stepserve_core._dependencies import providing
     from stepserve_core._fetch import FetchResponse, fetch_transport
+    from stepserve_core._group import Group, GroupSync
     from stepserve_core._install import install_as_inngest
     from stepserve_core._signals import Signal
+    from stepserve_core._step import Step, StepSync
 
 JSON = bool | int | float | str | Mapping[str, object] | Sequence[object] | None
 """What JSON can carry."""
@@ -105,14 +105,22 @@ __all__ = [
 ]
 
 _LATER = {
+    "Context": "_context",
+    "ContextSync": "_context",
     "Deferred": "_defer",
     "FetchResponse": "_fetch",
+    "Group": "_group",
+    "GroupSync": "_group",
     "Signal": "_signals",
+    "Step": "_step",
+    "StepSync": "_step",
     "fetch_transport": "_fetch",
     "install_as_inngest": "_install",
     "providing": "_dependencies",
 }
-"""Names that few programs use, and their modules, which are imported when somebody does (PEP 562)."""
+"""Names that not every program uses, and their modules, imported when somebody does (PEP 562).
+
+Those of the engine are among them: a program that only sends events does without it."""
 
 
 if not TYPE_CHECKING:  # for type checkers, a module with this function has all names

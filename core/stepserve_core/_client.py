@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepserve_core import _durations, _protocol, _settings
+from stepserve_core._checker import Checker, make_checker
 from stepserve_core._checkpointing import Checkpointing, find_problems
 from stepserve_core._config import (
     Batch,
@@ -23,11 +24,10 @@ from stepserve_core._config import (
     TriggerEvent,
 )
 from stepserve_core._decorator import FunctionDecorator
-from stepserve_core._determinism import Checker, make_checker
 from stepserve_core._durations import Duration
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
-from stepserve_core._function import Function, FunctionOptions, Handler
+from stepserve_core._function import Function, FunctionOptions
 from stepserve_core._in_process import InProcessServer
 from stepserve_core._middleware import MiddlewareManager, UninitializedMiddleware
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
@@ -39,6 +39,7 @@ from stepserve_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from stepserve_core._checkpoint_api import CheckpointAPI
+    from stepserve_core._function import Handler
 
 
 class Inngest(ServerCalls):

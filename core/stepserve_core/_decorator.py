@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from stepserve_core._context import Context, ContextSync
 from stepserve_core._function import Function
 from stepserve_core._triggering import DataT
+
+if TYPE_CHECKING:
+    from stepserve_core._context import Context, ContextSync
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -27,18 +27,17 @@ from stepserve_core._config import (
     TriggerEvent,
     strip_nulls,
 )
-from stepserve_core._context import Context, ContextSync
 from stepserve_core._event_type import EventTypes
 from stepserve_core._middleware import UninitializedMiddleware
 from stepserve_core._triggering import event_name
 from stepserve_core.errors import Error, FunctionConfigInvalidError
 
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+if TYPE_CHECKING:
+    from stepserve_core._context import Context, ContextSync
 
-HandlerAsync = Callable[[Context[Any]], Awaitable[T]]
-HandlerSync = Callable[[ContextSync[Any]], T]
-Handler = HandlerAsync[Any] | HandlerSync[Any]
+    Handler = Callable[[Context[Any]], Awaitable[Any]] | Callable[[ContextSync[Any]], Any]
+
+T_co = TypeVar("T_co", covariant=True)
 
 MAX_RETRIES = 20
 

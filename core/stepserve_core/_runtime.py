@@ -15,8 +15,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from stepserve_core._colour import NO_BRANCH_REACHED_TARGET, Verdict, is_awaitable
-from stepserve_core._engine import Run
-from stepserve_core._found import Found, Report
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core.errors import AsyncUnsupportedError, StepUnexpectedError
 
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from stepserve_core._engine import Run
+    from stepserve_core._found import Found, Report
     from stepserve_core._open_group import OpenGroup
     from stepserve_core._parallel import Discovery
 

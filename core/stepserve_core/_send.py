@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stepserve_core._engine import executing_step
 from stepserve_core._event import Event
 from stepserve_core._in_process import server_of
 from stepserve_core._middleware import MiddlewareManager, SendEventsResult
@@ -43,6 +42,8 @@ class EventSender:
 
     def send_in_step(self, events: Event[Any] | Sequence[Event[Any]]) -> Any:
         """Send as the handler of a step: a coroutine in async functions, the ids in sync ones."""
+        from stepserve_core._engine import executing_step  # noqa: PLC0415 - programs that only send have no engine
+
         step = executing_step()
         origin = None if step is None or self._run_id is None else f"{self._run_id}-{step.hashed}"
         return run_in_colour(self._runtime, self.send(events, origin))

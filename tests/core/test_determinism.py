@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import stepserve_core as core
-from stepserve_core import _determinism
+from stepserve_core import _checker
 from stepserve_core.errors import ConfigurationError
 from tests.core.calls import Reply, call, cloud_client, define, dev_client, hashed, make_handler
 from tests.core.driver import Server
@@ -133,8 +133,8 @@ def test_a_finding_is_told_once(colour: str, monkeypatch: pytest.MonkeyPatch, ca
 
 
 def test_findings_that_were_told_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_determinism, "MOST_NAMES", 2)
-    checker = _determinism.Checker(dev_client(), is_strict=False, watches_clock=False)
+    monkeypatch.setattr(_checker, "MOST_NAMES", 2)
+    checker = _checker.Checker(dev_client(), is_strict=False, watches_clock=False)
     for number in range(5):
         checker.warn(f"finding {number}")
 
