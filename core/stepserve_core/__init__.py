@@ -26,18 +26,8 @@ from stepserve_core._config import (
 from stepserve_core._event import Event
 from stepserve_core._event_type import EventType
 from stepserve_core._function import Function
-from stepserve_core._middleware import (
-    CallInfo,
-    Middleware,
-    MiddlewareSync,
-    SendEventsResult,
-    StepMemos,
-    TransformOutputResult,
-    TransformOutputStepInfo,
-)
-from stepserve_core._opcodes import ParallelMode
+from stepserve_core._middleware import CallInfo, Middleware, MiddlewareSync, SendEventsResult, StepMemos
 from stepserve_core._serialize import PydanticSerializer, Serializer
-from stepserve_core._streaming import Streaming
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
 from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
 
@@ -48,8 +38,11 @@ if TYPE_CHECKING:
     from stepserve_core._fetch import FetchResponse, fetch_transport
     from stepserve_core._group import Group, GroupSync
     from stepserve_core._install import install_as_inngest
+    from stepserve_core._opcodes import ParallelMode
     from stepserve_core._signals import Signal
     from stepserve_core._step import Step, StepSync
+    from stepserve_core._streaming import Streaming
+    from stepserve_core._transformed_output import TransformOutputResult, TransformOutputStepInfo
 
 JSON = bool | int | float | str | Mapping[str, object] | Sequence[object] | None
 """What JSON can carry."""
@@ -111,9 +104,13 @@ _LATER = {
     "FetchResponse": "_fetch",
     "Group": "_group",
     "GroupSync": "_group",
+    "ParallelMode": "_opcodes",
     "Signal": "_signals",
     "Step": "_step",
     "StepSync": "_step",
+    "Streaming": "_streaming",
+    "TransformOutputResult": "_transformed_output",
+    "TransformOutputStepInfo": "_transformed_output",
     "fetch_transport": "_fetch",
     "install_as_inngest": "_install",
     "providing": "_dependencies",

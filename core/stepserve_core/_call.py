@@ -22,13 +22,7 @@ from stepserve_core._in_process import StepSubstitutes, serving
 from stepserve_core._interrupts import Abort, Interrupt
 from stepserve_core._logger import ReplayLogger, fields_of_call
 from stepserve_core._memos import read_memo
-from stepserve_core._middleware import (
-    CallInfo,
-    Entered,
-    MiddlewareManager,
-    StepMemos,
-    TransformOutputStepInfo,
-)
+from stepserve_core._middleware import CallInfo, Entered, MiddlewareManager, StepMemos
 from stepserve_core._opcodes import Op
 from stepserve_core._outgoing import Outgoing, timed
 from stepserve_core._protocol import Call, Request
@@ -36,6 +30,7 @@ from stepserve_core._runtime import Runtime
 from stepserve_core._serialize import UNSET
 from stepserve_core._state import Events, fetch_state
 from stepserve_core._step_and_group import step_and_group, step_and_group_sync
+from stepserve_core._transformed_output import TransformOutputStepInfo
 from stepserve_core.step_context import current_steps
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepserve_core._colour import is_awaitable
 from stepserve_core._context import Context
-from stepserve_core._middleware import CallInfo, Middleware, StepMemos, TransformOutputResult, UninitializedMiddleware
+from stepserve_core._middleware import CallInfo, Middleware, StepMemos, UninitializedMiddleware
 from stepserve_core._runtime import run_sync
+from stepserve_core._transformed_output import TransformOutputResult
 from stepserve_core.errors import AsyncUnsupportedError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ A hook may be `def` or `async def`; an async one cannot serve a sync function, a
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -16,7 +15,6 @@ import msgspec
 
 from stepserve_core._memos import Memo, read_memo
 from stepserve_core._model import Model
-from stepserve_core._opcodes import Opcode
 from stepserve_core._protocol import Headers
 from stepserve_core._serialize import UNSET
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from stepserve_core._event import Event
     from stepserve_core._function import Function
     from stepserve_core._runtime import Runtime
+    from stepserve_core._transformed_output import TransformOutputResult, TransformOutputStepInfo
 
 
 class SendEventsResult(Model, kw_only=True):
@@ -33,28 +32,6 @@ class SendEventsResult(Model, kw_only=True):
 
     error: str | None = None
     ids: list[str] = msgspec.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class TransformOutputStepInfo:
-    """A step as hooks see it: its id, its opcode, and its `opts`, which they may change (protocol.md 9.2)."""
-
-    id: str
-    op: Opcode
-    opts: dict[str, object] | None
-
-
-@dataclasses.dataclass
-class TransformOutputResult:
-    """The output or error of a function (then `step` is None) or of a step; both may be replaced (protocol.md 9.2)."""
-
-    error: Exception | None
-    output: object
-    step: TransformOutputStepInfo | None
-
-    def has_output(self) -> bool:
-        """Say whether there is an output; None is one."""
-        return self.output is not UNSET
 
 
 class CallInfo(NamedTuple):

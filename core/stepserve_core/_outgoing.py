@@ -13,10 +13,11 @@ from stepserve_core._checkpoints import Prepared
 from stepserve_core._converter import Converter
 from stepserve_core._found import Report
 from stepserve_core._memos import Memo
-from stepserve_core._middleware import MiddlewareManager, StepMemos, TransformOutputResult, TransformOutputStepInfo
+from stepserve_core._middleware import MiddlewareManager, StepMemos
 from stepserve_core._opcodes import Op, Opcode
 from stepserve_core._outputs import converter_of_function
 from stepserve_core._serialize import UNSET, encode_output
+from stepserve_core._transformed_output import TransformOutputResult, TransformOutputStepInfo
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest

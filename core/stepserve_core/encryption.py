@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from stepserve_core._event import Event
-from stepserve_core._middleware import MiddlewareSync, StepMemos, TransformOutputResult, TransformOutputStepInfo
+from stepserve_core._middleware import MiddlewareSync, StepMemos
 from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import encode_output
+from stepserve_core._transformed_output import TransformOutputResult, TransformOutputStepInfo
 from stepserve_core.errors import ConfigurationError, DecryptionError
 
 if TYPE_CHECKING:
