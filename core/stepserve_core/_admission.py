@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from stepserve_core import _protocol, _registration
 from stepserve_core._answer import Answer
@@ -35,7 +37,7 @@ NO_TARGET = "step"
 _SERVER_KINDS = ("cloud", "dev")
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True):
     """An admitted request: how to serve it, and the colour this needs (None: either)."""
 
     serve: Callable[[Runtime], Coroutine[Any, Any, Answer]]
@@ -43,7 +45,7 @@ class Work(NamedTuple):
     key: str | None = None
 
 
-class ServedFunction(NamedTuple):
+class ServedFunction(msgspec.Struct, frozen=True):
     function: Function[Any]
     id: str
     is_async: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stepserve_core._function import Function
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """What the handler sends: it adds the headers that every answer has."""
 
     status: int
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
     """Entries for the `server-timing` header."""
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """How the function ended: with reports, with an error, or with an output."""
 
     reports: list[Report] | None = None

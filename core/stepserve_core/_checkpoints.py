@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,7 +36,7 @@ LARGEST_REST = 64 * 1024
 """Bytes of outputs that may go out with the result of the function, instead of being saved before."""
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True):
     """A step after types and middleware: its output as JSON, and as the function shall see it."""
 
     data: bytes

@@ -72,7 +72,9 @@ class Outgoing:
         converter = converter_of_function(function, serializer, companion=self._companion)
         if converter is None:
             return outcome
-        return outcome._replace(output=self._to_json(converter, outcome.output, f"function {function.local_id!r}"))
+        return msgspec.structs.replace(
+            outcome, output=self._to_json(converter, outcome.output, f"function {function.local_id!r}")
+        )
 
     def _to_json(self, converter: Converter, output: object, where: str) -> object:
         dumped = converter.dump(output, where)
