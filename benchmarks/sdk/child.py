@@ -3,6 +3,7 @@
 python child.py serve SUBJECT           uvicorn with the subject's FastAPI application; prints its port
 python child.py events                  answers every POST as an event API does (protocol.md 8.3); prints its port
 python child.py memory SUBJECT FRAMEWORK BODY_FILE    prints MB
+python child.py first SUBJECT FRAMEWORK   mounts a function, answers one signed call, and ends
 """
 
 import asyncio
@@ -78,6 +79,13 @@ def memory(subject: str, framework: str, body_file: str) -> float:
     return peak_memory() - before
 
 
+def first(subject: str, framework: str) -> None:
+    """Do what a program does until its first signed call is answered."""
+    mount = endpoint(subject, cast("Framework", framework), signed=True)
+    body = calls.call_body("bench/field", calls.event_data(calls.EVENT_KB, 0), {})
+    _expect_200(mount.call(calls.request("field", body, signed=True)))
+
+
 def _expect_200(answer: calls.Answer) -> None:
     if answer.status != 200 or not calls.is_signed(answer):
         raise SystemExit(f"{answer.status} {answer.body[:80]!r}")
@@ -103,5 +111,7 @@ if __name__ == "__main__":
             asyncio.run(events())
         case ["memory", subject, framework, body_file]:
             print(memory(subject, framework, body_file))
+        case ["first", subject, framework]:
+            first(subject, framework)
         case _:
             raise SystemExit(__doc__)

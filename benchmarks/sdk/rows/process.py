@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.sdk import calls
 from benchmarks.sdk.measure import Samples, progress
-from benchmarks.sdk.subjects import FLOOR, FRAMEWORK_TITLES, OFFICIAL, OURS, Failure
+from benchmarks.sdk.subjects import FLOOR, FRAMEWORK_TITLES, OFFICIAL, OURS, Failure, Framework
 from benchmarks.sdk.table import Goal, Result, Row
 
 FEWEST_IMPORTS = 10
@@ -21,6 +21,7 @@ _IMPORTS = (
     ("with Flask", {FLOOR: "flask", OFFICIAL: "inngest.flask", OURS: "stepserve.flask"}),
     ("with FastAPI", {FLOOR: "fastapi", OFFICIAL: "inngest.fast_api", OURS: "stepserve.fastapi"}),
 )
+_FIRST_CALLS: tuple[Framework, ...] = ("flask", "fastapi")
 
 
 def memory_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
@@ -47,34 +48,50 @@ def memory_rows(subjects: tuple[str, ...], rounds: int) -> Iterator[Row]:
 
 
 def import_rows(subjects: tuple[str, ...], rounds: int, fewest: int = FEWEST_IMPORTS) -> Iterator[Row]:
-    """Measure the CPU of `import X` over the bare interpreter; beside the frameworks, over the framework alone."""
+    """Measure the CPU of `import X` over the bare interpreter; beside the frameworks, over the framework alone.
+
+    And that of a whole program until it has answered a call, so that what an import leaves for later counts too.
+    """
     progress("import")
-    modules = ["", *(module for _, of in _IMPORTS for name, module in of.items() if name in subjects)]
-    taken: dict[str, list[float]] = {module: [] for module in modules}
-    failed: dict[str, Failure] = {}
-    for number in range(max(rounds, fewest) + 1):
-        for module in modules:
-            seconds = _import_seconds(module)
-            if isinstance(seconds, Failure):
-                failed[module] = seconds
-            elif number > 0:  # the first import may compile
-                taken[module].append(seconds)
+    modules = [module for _, of in _IMPORTS for name, module in of.items() if name in subjects]
+    programs = {"": ["-c", "pass"], **{module: ["-c", f"import {module}"] for module in modules}}
+    for framework in _FIRST_CALLS:
+        programs |= {_first(name, framework): [str(CHILD), "first", name, framework] for name in subjects}
+    taken = _cpu_of_processes(programs, max(rounds, fewest))
 
-    def over(module: str, base: str) -> Result:
-        """Return what the module costs more than the base; sorted, so that medians and bests are each subtracted."""
-        if module in failed:
-            return failed[module]
-        pairs = zip(sorted(taken[module]), sorted(taken[base]), strict=True)
-        return Samples([seconds - alone for seconds, alone in pairs])
+    def over(program: str, base: str) -> Result:
+        """Return what the program costs more than the base; sorted, so that medians and bests are each subtracted."""
+        costs, alone = taken[program], taken[base]
+        if isinstance(costs, Failure):
+            return costs
+        if isinstance(alone, Failure):
+            return alone
+        return Samples([more - less for more, less in zip(sorted(costs), sorted(alone), strict=True)])
 
-    group = f"CPU of import over `python -c pass` ({Samples(taken['']).median * 1e3:.0f} ms)"
+    bare = taken[""]
+    assert isinstance(bare, list)
+    group = f"CPU of import over `python -c pass` ({Samples(bare).median * 1e3:.0f} ms)"
     for title, of in _IMPORTS:
         measured = {name: over(module, "") for name, module in of.items() if name in subjects}
         yield Row(group, title, "ms", measured, Goal(at_most=50.0) if FLOOR not in of else None)
     if FLOOR in subjects:
+        others = [name for name in subjects if name != FLOOR]
         for title, of in _IMPORTS[1:]:
-            added = {name: over(module, of[FLOOR]) for name, module in of.items() if name in subjects and name != FLOOR}
+            added = {name: over(of[name], of[FLOOR]) for name in others}
             yield Row("CPU of import added to the framework's own", title, "ms", added, Goal(at_most=50.0))
+        for framework in _FIRST_CALLS:
+            added = {name: over(_first(name, framework), _first(FLOOR, framework)) for name in others}
+            yield Row(
+                "CPU up to the answer of the first call, over the bare route's",
+                FRAMEWORK_TITLES[framework],
+                "ms",
+                added,
+            )
+
+
+def _first(subject: str, framework: str) -> str:
+    """Name the program that ends with its first answer."""
+    return f"{subject} with {framework}"
 
 
 def _child(*arguments: str) -> str:
@@ -82,12 +99,24 @@ def _child(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _import_seconds(module: str) -> float | Failure:
-    """Return user plus system CPU of one interpreter that imports the module, or why it cannot."""
-    code = f"import {module}" if module else "pass"
+def _cpu_of_processes(programs: dict[str, list[str]], rounds: int) -> dict[str, list[float] | Failure]:
+    """Run programs in turns; return the seconds of each, or why it failed."""
+    taken: dict[str, list[float] | Failure] = {program: [] for program in programs}
+    for number in range(rounds + 1):
+        for program, arguments in programs.items():
+            seconds, costs = _cpu_seconds(arguments), taken[program]
+            if isinstance(seconds, Failure):
+                taken[program] = seconds
+            elif number > 0 and isinstance(costs, list):  # the first import may compile
+                costs.append(seconds)
+    return taken
+
+
+def _cpu_seconds(arguments: list[str]) -> float | Failure:
+    """Return user plus system CPU of one interpreter with these arguments, or why it failed."""
     # Compiled modules are kept, as in every installation; this variable would have sources compiled each time.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     complaint = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
