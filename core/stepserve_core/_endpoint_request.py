@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from stepserve_core import _protocol
 from stepserve_core._endpoint_answer import LARGEST_BODY
 from stepserve_core._endpoint_events import EVENT_STREAM
 from stepserve_core._protocol import Request
+from stepserve_core._registration import serve_url
 from stepserve_core._signature import verify
+from stepserve_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
+
+
+_ORIGIN: Final = "INNGEST_SERVE_ORIGIN"
+
+
+def require_origin(client: Inngest) -> None:
+    """Refuse endpoints in production that do not know where their app is.
+
+    The server makes the requests of clients again, and signs them. If the Host header of a client said where, anybody
+    could have it sign any body, and call the functions of the app with that.
+
+    Raises:
+        ConfigurationError: INNGEST_SERVE_ORIGIN is not set.
+    """
+    if client.is_production and not os.environ.get(_ORIGIN):
+        raise ConfigurationError(
+            f"a durable endpoint in production must know where the server finds the app: set {_ORIGIN}, such as"
+            " https://shop.example.com. The Host header of a request is not to be trusted for that."
+        )
 
 
 def is_reentry(request: Request) -> bool:
@@ -52,11 +74,13 @@ def _accepts_events(request: Request) -> bool:
 def describe(request: Request, name: str, *, is_listened_to: bool) -> dict[str, str]:
     """Return the data of the event of a run that a request begins (protocol.md 13.2).
 
-    `accept` says how the request is made again; servers that do not know it leave it out.
+    `accept` says how the request is made again; servers that do not know it leave it out. `domain` is where it is made:
+    see `require_origin`.
     """
     parts = urlsplit(request.url)
+    origin = urlsplit(serve_url(request.url, serve_origin=os.environ.get(_ORIGIN), path=None))
     return {
-        "domain": f"{parts.scheme}://{parts.netloc}",
+        "domain": f"{origin.scheme}://{origin.netloc}",
         "method": request.method,
         "path": parts.path or "/",
         "query_params": parts.query,

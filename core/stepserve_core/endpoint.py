@@ -39,7 +39,14 @@ from stepserve_core._endpoint_answer import (
 )
 from stepserve_core._endpoint_api import EndpointAPI
 from stepserve_core._endpoint_events import EndpointEvents, listening
-from stepserve_core._endpoint_request import check_reentry, describe, is_listened_to, is_reentry, may_listen
+from stepserve_core._endpoint_request import (
+    check_reentry,
+    describe,
+    is_listened_to,
+    is_reentry,
+    may_listen,
+    require_origin,
+)
 from stepserve_core._endpoint_stream import EventStream, in_thread, on_background_loop, on_this_loop
 from stepserve_core._endpoint_tee import Tee
 from stepserve_core._exchange import FAILED, Begin, Exchange, Work, awaited
@@ -129,6 +136,7 @@ class Endpoint:
     ) -> None:
         refuse_unknown(unknown, EndpointOptions)
         client.settings.require_signing_key()
+        require_origin(client)
         self._client = client
         self._retries = retries
         self._respond = respond

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import httpx
@@ -56,6 +56,13 @@ class Site:
         return direct, await self.http.get(first.headers["location"])
 
 
+@pytest.fixture(scope="module")
+def module_patch() -> Generator[pytest.MonkeyPatch]:
+    """Patches for a whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 async def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
@@ -64,6 +71,8 @@ async def site(
     pages = tmp_path_factory.mktemp("pages")
     config = ServerConfig(port=0, poll=False, retry_interval=0.0, kind="cloud", signing_key=KEY, event_keys=["k"])
     async with serving(config) as server:
+        patch = request.getfixturevalue("module_patch")
+        patch.setenv("INNGEST_SERVE_ORIGIN", "http://known.soon")
         client = Inngest(app_id="answers", is_production=True, api_base_url=server.url, signing_key=KEY)
         app = tornado_app(client, pages) if framework == "tornado" else getattr(apps, f"{framework}_app")(client)
         api = httpx.AsyncClient(base_url=server.url, headers={"authorization": f"Bearer {KEY}"})
@@ -72,6 +81,7 @@ async def site(
             httpx.AsyncClient(base_url=url, timeout=20) as http,
             api,
         ):
+            patch.setenv("INNGEST_SERVE_ORIGIN", url)
             yield Site(http, api)
 
 

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 import stepserve
 from stepserve import Inngest, Step, StepSync, stream
+from stepserve_core.errors import ConfigurationError
 from stepserve_core.executor.api.http import HttpError
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.endpoints import TAKEOVER
@@ -317,9 +318,10 @@ async def test_steps_side_by_side_are_each_a_request_of_the_server() -> None:
 
 @pytest.mark.parametrize(("signature", "status", "runs"), [(None, 302, 2), ("t=1&s=00", 401, 1), ("no", 401, 1)])
 async def test_the_id_of_a_run_is_not_believed_without_a_signature(
-    signature: str | None, status: int, runs: int
+    signature: str | None, status: int, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong one is refused, and begins no run either: the server would call that one too, with the same key."""
+    monkeypatch.setenv("INNGEST_SERVE_ORIGIN", "http://127.0.0.1:9")
     async with running(flask_app, kind="cloud", signing_key=KEY, event_keys=["k"]) as system:
         first = await system.app.post("/sleep")
         ((run_id, _),) = await system.runs()
@@ -394,3 +396,22 @@ async def test_a_server_that_passes_nothing_on_stops_no_run(caplog: pytest.LogCa
 
 def _fail(run_id: str, frames: bytes) -> None:
     raise HttpError(503, f"{run_id}: no room for {len(frames)} bytes")
+
+
+async def test_the_host_that_a_client_names_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would get the client's own body with a signature of the server, which opens the app to whoever has that."""
+    async with running(flask_app) as system:
+        monkeypatch.setenv("INNGEST_SERVE_ORIGIN", str(system.app.base_url))
+        first = await system.app.post("/sleep", headers={"host": "127.0.0.1:9"})
+        await system.advance(LATER)
+        answer = await system.api.get(first.headers["location"])
+
+    assert (200, ["first", "second", "third"]) == (answer.status_code, answer.json())
+
+
+def test_in_production_an_endpoint_knows_where_its_app_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INNGEST_SERVE_ORIGIN", raising=False)
+    client = Inngest(app_id="races", is_production=True, signing_key=KEY)
+
+    with pytest.raises(ConfigurationError, match="INNGEST_SERVE_ORIGIN"):
+        flask_app(client, Work())
