@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from stepserve_core import _protocol
-from stepserve_core._endpoint_answer import LARGEST_BODY
+from stepserve_core._endpoint_answer import LARGEST_BODY, Plain, refusal
 from stepserve_core._endpoint_events import EVENT_STREAM
 from stepserve_core._protocol import Request
 from stepserve_core._registration import serve_url
 from stepserve_core._signature import verify
-from stepserve_core.errors import ConfigurationError
+from stepserve_core.errors import ConfigurationError, UnauthorizedError
 
 if TYPE_CHECKING:
     from stepserve_core._client import Inngest
@@ -37,6 +37,18 @@ def require_origin(client: Inngest) -> None:
             f"a durable endpoint in production must know where the server finds the app: set {_ORIGIN}, such as"
             " https://shop.example.com. The Host header of a request is not to be trusted for that."
         )
+
+
+def refuse_misfit(client: Inngest, request: Request) -> Plain | None:
+    """Return what answers a request that no route is run for; None for all others."""
+    if len(request.body) > LARGEST_BODY:
+        return refusal(413, f"a durable endpoint takes bodies of up to {LARGEST_BODY} bytes")
+    try:
+        if is_reentry(request):
+            check_reentry(client, request)
+    except UnauthorizedError as error:
+        return refusal(401, str(error))
+    return None
 
 
 def is_reentry(request: Request) -> bool:

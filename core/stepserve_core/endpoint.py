@@ -40,11 +40,11 @@ from stepserve_core._endpoint_answer import (
 from stepserve_core._endpoint_api import EndpointAPI
 from stepserve_core._endpoint_events import EndpointEvents, listening
 from stepserve_core._endpoint_request import (
-    check_reentry,
     describe,
     is_listened_to,
     is_reentry,
     may_listen,
+    refuse_misfit,
     require_origin,
 )
 from stepserve_core._endpoint_stream import EventStream, in_thread, on_background_loop, on_this_loop
@@ -55,7 +55,7 @@ from stepserve_core._pipe import Pipe
 from stepserve_core._protocol import Call, CallContext, Request, Stack
 from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync
 from stepserve_core._serialize import encode_wire
-from stepserve_core.errors import EndpointUnsupportedError, UnauthorizedError
+from stepserve_core.errors import EndpointUnsupportedError
 from stepserve_core.handler import refuse_unknown
 
 __all__ = [
@@ -169,14 +169,10 @@ class Endpoint:
             Exception: what the route raised, for the framework to answer.
         """
         request = exchange.request
-        if len(request.body) > LARGEST_BODY:
-            return refusal(413, f"a durable endpoint takes bodies of up to {LARGEST_BODY} bytes")
+        misfit = refuse_misfit(self._client, request)
+        if misfit is not None:
+            return misfit
         goes_on = is_reentry(request)
-        if goes_on:
-            try:
-                check_reentry(self._client, request)
-            except UnauthorizedError as error:
-                return refusal(401, str(error))
         if goes_on and may_listen(request):
             tee = Tee(self._client, request.headers.get(_protocol.RUN_ID) or "")
             exchange.events = EndpointEvents(tee, goes_on=True)
