@@ -86,6 +86,7 @@ class EndpointAPI(CheckpointAPI):
         await self._save(runtime, steps)
         if self._events is not None:
             self._events.commit(None, *(step.id for step in steps))
+            self._events.redirect(self.run_id, self.stream_url)
 
     async def end_call(self, runtime: Runtime, ops: Sequence[dict[str, Any]]) -> None:
         """Save what the call ends with, for the server to go on with the run.
@@ -96,6 +97,7 @@ class EndpointAPI(CheckpointAPI):
         await self._save(runtime, ops)
         if self._events is not None:
             self._events.settle(ops)
+            self._events.redirect(self.run_id, self.stream_url)
 
     async def _save(self, runtime: Runtime, steps: Sequence[object]) -> None:
         fields: dict[str, Any] = {"run_id": self.run_id, "steps": steps, "ts": int(time.time() * 1000)}

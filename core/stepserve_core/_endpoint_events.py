@@ -2,7 +2,8 @@
 
 `inngest.stream` carries what the route pushes. What a step pushed is final after an `inngest.commit` of the step, and
 void after an `inngest.rollback`: the step will be executed again. The same holds for what was pushed outside of steps,
-where the step is null. `inngest.response` or `inngest.redirect_info` comes last.
+where the step is null. `inngest.response` comes last; without one, it goes on where `inngest.redirect_info` says, which
+is sent as soon as the server knows the run: whoever loses the connection can go on there too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class EndpointEvents:
         self.run: Run | None = None
         """What knows whether the code outside of steps was executed before."""
         self.has_ended = False
+        self._is_redirected = False
         self._goes_on = goes_on
         self._pushed: set[str | None] = set()
         # In the order in which they began.
@@ -106,14 +108,16 @@ class EndpointEvents:
         self.commit(None)
         self.roll_back()
         self._send("inngest.response", response_of(plain, failed=plain.status >= 500))  # as the run has
-        self._end()
+        self.end()
 
     def redirect(self, run_id: str, url: str) -> None:
-        """Say where it goes on, and end."""
-        self._send("inngest.redirect_info", {"runId": run_id, "url": url})
-        self._end()
+        """Say, once, where it goes on if this ends without an answer: because it is deferred, or breaks off."""
+        if not self._is_redirected:
+            self._is_redirected = True
+            self._send("inngest.redirect_info", {"runId": run_id, "url": url})
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Say nothing more."""
         self.has_ended = True
         self.pipe.close()
 

@@ -286,7 +286,7 @@ class Endpoint:
     def _defer(self, exchange: Exchange, api: EndpointAPI) -> Plain | None:
         if exchange.events is not None:
             exchange.events.roll_back()
-            exchange.events.redirect(api.run_id, api.stream_url)
+            exchange.events.end()
             return None
         if self._respond == "redirect":
             # Clients follow 302 with a GET after a POST, but not after a PUT.

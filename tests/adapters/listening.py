@@ -24,23 +24,25 @@ class Listener:
         self.run_id = ""
         self.response: dict[str, Any] | None = None
         self.redirects = 0
+        self.url = ""
 
     async def listen(self, http: httpx.AsyncClient, method: str, url: str, body: str | None = None) -> None:
         """Ask, and follow to wherever it goes on."""
-        next_url: str | None = url
-        while next_url is not None:
-            async with http.stream(method, next_url, content=body, headers=LISTENS) as answer:
+        while True:
+            async with http.stream(method, url, content=body, headers=LISTENS) as answer:
                 assert (200, "text/event-stream") == (
                     answer.status_code,
                     answer.headers["content-type"].partition(";")[0],
                 )
-                next_url = None
                 async for name, data in events_of(answer):
-                    next_url = self.hear(name, data) or next_url
-            method, body = "GET", None
+                    self.hear(name, data)
+            if self.response is not None:
+                return
+            assert self.url != url, "the stream broke off"
+            method, url, body = "GET", self.url, None
 
-    def hear(self, name: str, data: Any) -> str | None:
-        """Take an event; return where to go on."""
+    def hear(self, name: str, data: Any) -> None:
+        """Take an event."""
         if "hashedStepId" in data and data["hashedStepId"] is not None:
             data["hashedStepId"] = NAMES[data["hashedStepId"]]
         self.events.append((name, data))
@@ -57,9 +59,7 @@ class Listener:
             self.response = data
         elif name == "inngest.redirect_info":
             self.redirects += 1
-            url: str = data["url"]
-            return url
-        return None
+            self.url = data["url"]
 
     @property
     def answer(self) -> tuple[str, int, str]:

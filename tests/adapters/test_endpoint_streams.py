@@ -120,6 +120,7 @@ async def test_a_client_hears_what_a_route_does_and_then_its_answer(app: tuple[s
         ("inngest.stream", {"data": "first 2", **first}),
         ("inngest.commit", outside),
         ("inngest.commit", first),
+        ("inngest.redirect_info", {"runId": client.run_id, "url": client.url}),
         ("inngest.stream", {"data": "between"}),
         ("inngest.stream", {"data": "second 1", **second}),
         ("inngest.stream", {"data": "second 2", **second}),
@@ -169,13 +170,16 @@ async def test_a_route_goes_on_whose_client_went_away(app: tuple[str, str]) -> N
     async with running(app, shop) as system:
         async with system.http.stream("POST", "/checkout/held", content="body", headers=LISTENS) as answer:
             events = events_of(answer)
-            first = [await anext(events) for _ in range(7)]
+            first = [await anext(events) for _ in range(8)]
             assert await asyncio.to_thread(shop.reached.wait, 20)
         shop.let_go.set()
         statuses = await asyncio.wait_for(system.statuses(), 20)
+        again = Listener()
+        await again.listen(system.http, "GET", first[-2][1]["url"])
 
     assert {"data": "between"} == first[-1][1]
     assert (["COMPLETED"], ["first", "second"]) == (statuses, shop.executed)
+    assert ("succeeded", 200, ANSWER) == (*again.answer[:2], json.loads(again.answer[2]))
 
 
 @pytest.mark.parametrize("app", [("flask", "sync"), ("starlette", "async"), ("tornado", "async")], ids="-".join)
@@ -202,11 +206,12 @@ async def test_who_comes_late_or_again_hears_all_that_was_missed(app: tuple[str,
     async with running(app, Telling(), **KEYS) as system:
         begun = Listener()
         async with system.http.stream("POST", "/checkout/later", content="body", headers=LISTENS) as answer:
-            urls = [begun.hear(name, data) async for name, data in events_of(answer)]
+            async for name, data in events_of(answer):
+                begun.hear(name, data)
         assert ["COMPLETED"] == await system.statuses()
         heard = [Listener(), Listener()]
         for client in heard:
-            await client.listen(system.http, "GET", str(urls[-1]))
+            await client.listen(system.http, "GET", begun.url)
 
     assert [["between", "second 1", "second 2"]] * 2 == [client.told for client in heard]
     assert [("succeeded", 200)] * 2 == [client.answer[:2] for client in heard]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 import time
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from stepserve_core.executor.clock import VirtualClock
 from stepserve_core.executor.server import ServerConfig, serving
+from tests.adapters.listening import Listener
 from tests.executor.raw_app import RawApp
 from tests.executor.system import System
 from tests.peers.apps import PATIENCE, missing, started
@@ -60,3 +62,23 @@ async def test_an_endpoint_answers_at_once_or_its_client_is_sent_to_the_answer(t
     assert ([302, 200], 14, [1, 4, 9, 14]) == (statuses, parallel, sorted(executed))
     assert ([302, 200], "hello world", ["hello world"]) == slept
     assert ["COMPLETED"] * 4 == [run["status"].upper() for run in runs]
+
+
+async def test_who_listens_to_an_endpoint_hears_how_it_goes_on(tmp_path: pathlib.Path) -> None:
+    reason = missing(PEER)
+    if reason is not None:
+        pytest.skip(reason)
+    clock = VirtualClock(time.time())
+    async with (
+        serving(ServerConfig(port=0, poll=False, retry_interval=0.0), clock=clock) as server,
+        started(PEER, server.url, tmp_path / "app.log") as url,
+        httpx.AsyncClient(timeout=PATIENCE, base_url=url.removesuffix("/api/inngest")) as http,
+    ):
+        client = Listener()
+        listening = asyncio.create_task(client.listen(http, "GET", "/told"))
+        while not server.executor.realtime.subscribers and not listening.done():
+            await asyncio.sleep(0.01)
+        await System(RawApp([]), server.executor, http, clock, None).advance(700)
+        await asyncio.wait_for(listening, PATIENCE)
+
+    assert (["first 1", "second 2"], ("succeeded", 200, '"second"')) == (client.told, client.answer)

@@ -3,6 +3,7 @@ import http from "node:http";
 
 import { Inngest, step } from "inngest";
 import { endpointAdapter } from "inngest/edge";
+import { stream } from "inngest/experimental/durable-endpoints";
 
 const client = new Inngest({ id: "peer-endpoints", endpointAdapter });
 const executed = [];
@@ -36,6 +37,17 @@ const routes = {
     const name = new URL(request.url).searchParams.get("name");
     await step.sleep("nap", "10m");
     return Response.json(await step.run("greet", () => note(`hello ${name}`)));
+  }),
+  "/told": client.endpoint(async () => {
+    const tell = (name) => () => {
+      stream.push(`${name} ${executed.filter((one) => one === name).length + 1}`);
+      note(name);
+      if (name === "second" && executed.length === 2) throw new Error("not yet");
+      return name;
+    };
+    await step.run("first", tell("first"));
+    await step.sleep("nap", "10m");
+    return Response.json(await step.run("second", tell("second")));
   }),
 };
 
