@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -94,6 +97,15 @@ def test_all_names_are_listed_for_those_who_look_at_the_package() -> None:
 def test_a_name_that_there_is_not_is_refused_as_by_any_module(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'Evnet'"):
         _ = package.Evnet
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [stepserve.Context, stepserve.ContextSync, stepserve.TransformOutputResult, stepserve.TransformOutputStepInfo],
+    ids=lambda cls: cls.__name__,
+)
+def test_annotations_of_dataclasses_can_be_resolved(cls: type[Any]) -> None:
+    assert {field.name for field in dataclasses.fields(cls)} == typing.get_type_hints(cls).keys()
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from stepserve_core._event import Event
 from stepserve_core._group import Group, GroupSync
 from stepserve_core._step import Step, StepSync
 from stepserve_core._triggering import DataT_co
 from stepserve_core.errors import DependencyMissingError
-
-if TYPE_CHECKING:
-    import logging
 
 T = TypeVar("T")
 StepT = TypeVar("StepT")

@@ -6,12 +6,9 @@ Dataclasses, because programs written for the official package may copy them wit
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
+from stepserve_core._opcodes import Opcode
 from stepserve_core._serialize import UNSET
-
-if TYPE_CHECKING:
-    from stepserve_core._opcodes import Opcode
 
 
 @dataclasses.dataclass
