@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 
-from stepserve_core.executor import slow_readers
+from stepserve_core.executor import http_protocol, slow_readers
 from stepserve_core.executor.server import RunningServer, ServerConfig, serving
+from tests.slow_client import talk
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +138,15 @@ async def read_all(client: socket.socket, pause: float = 0.0) -> int:
                 length = len(names) + 4 + int(size.partition(b":")[2])
         await asyncio.sleep(pause)
     return total
+
+
+async def test_who_reads_nothing_makes_no_room_for_others(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed to make room, it would stay until it has read: connections would grow beyond their number."""
+    monkeypatch.setattr(http_protocol, "most_connections", lambda: 1)
+    with ask(server) as client:
+        assert not await is_empty(client)
+        answer = await talk(server.port)
+
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")

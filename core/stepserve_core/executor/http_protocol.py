@@ -73,6 +73,7 @@ class BoundedProtocol(Watched, HttpToolsProtocol):
             if isinstance(one, BoundedProtocol)  # and no WebSocket
             and (task := one.timeout_keep_alive_task) is not None
             and not one.transport.is_closing()
+            and not one.transport.get_write_buffer_size()  # or it would stay until its client has read
         }
         if waiting:
             waiting[min(waiting)].close()
