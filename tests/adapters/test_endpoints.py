@@ -64,8 +64,14 @@ async def running(app: tuple[str, str], shop: Shop | None = None, **settings: An
             signing_key=config.signing_key,
         )
         headers = {"authorization": f"Bearer {KEY}"} if config.signing_key else {}
-        async with serving_app(*app, client, shop) as origin, httpx.AsyncClient(base_url=origin, timeout=20) as http:
-            yield Running(shop, http, server.url, headers)
+        with pytest.MonkeyPatch.context() as variables:
+            variables.setenv("INNGEST_SERVE_ORIGIN", "http://127.0.0.1:9")
+            async with (
+                serving_app(*app, client, shop) as origin,
+                httpx.AsyncClient(base_url=origin, timeout=20) as http,
+            ):
+                variables.setenv("INNGEST_SERVE_ORIGIN", origin)  # known only now
+                yield Running(shop, http, server.url, headers)
 
 
 @every_app
