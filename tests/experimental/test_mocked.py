@@ -14,6 +14,7 @@ import pytest
 
 import stepserve
 from stepserve.experimental import mocked
+from stepserve.experimental.mocked import trial
 from stepserve.experimental.mocked.errors import UnstubbedStepError
 from stepserve.testing import HarnessSync
 
@@ -257,6 +258,8 @@ def test_what_a_run_leaves_is_gone_for_the_next(client: mocked.Inngest) -> None:
             run(client, interrupt)
 
     assert "second" == run(client, lambda ctx: ctx.step.run("a", lambda: "second")).output
+    for connection, _ in trial._idle:
+        assert [(0,)] == connection.execute("SELECT (SELECT count(*) FROM runs) + count(*) FROM queue").fetchall()
 
 
 def test_waits_and_their_conditions_are_the_affair_of_stubs(client: mocked.Inngest) -> None:
@@ -292,6 +295,7 @@ for name in ("aiohttp", "yarl", "lark", "re2", "google", "graphql", "python_mult
     sys.modules[name] = None
 import stepserve
 from stepserve.experimental import mocked
+from stepserve.experimental.mocked import trial
 
 client = mocked.Inngest(app_id="app", is_production=False)
 
