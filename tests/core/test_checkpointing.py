@@ -199,12 +199,23 @@ def test_a_failed_background_flush_loses_nothing(colour: str) -> None:
     assert len(done) >= 2
 
 
-def test_server_errors_are_tried_again(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [503, 429])
+def test_server_errors_are_tried_again(colour: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_checkpoint_api, "ATTEMPTS", 2)
-    api = API(Answer(503), OK)
+    api = API(Answer(status), OK)
     reply = call(colour, three, api)
 
     assert (200, 4, ["a", "b", "c"]) == (reply.status, len(api.bodies), api.names)
+
+
+def test_no_further_attempt_begins_when_a_step_has_waited_long_enough(
+    colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_checkpoint_api, "PATIENCE", 0.0)
+    api = API(Answer(503))
+    reply = call(colour, three, api)
+
+    assert ([("StepRun", "a")], 1) == (names(reply), len(api.bodies))
 
 
 @pytest.mark.parametrize("answer", [Answer(404), Answer(drop=True)], ids=["not offered", "dead"])
@@ -283,6 +294,20 @@ def test_a_large_output_is_saved_at_once(colour: str) -> None:
 
     assert [["small"], ["large"]] == [[step["displayName"] for step in body["steps"]] for body in api.bodies]
     assert [("Sleep", "nap")] == names(reply)
+
+
+def test_no_more_waits_to_be_saved_than_an_answer_holds(colour: str) -> None:
+    """What waits goes out with an answer where it cannot be saved; with a result, only a small rest does."""
+
+    async def body(ctx: Any) -> Any:
+        for name in "abcd":
+            await ctx.step.run(name, lambda: "x" * 100_000)
+
+    api = API()
+    reply = call(colour, body, api, BATCH)
+
+    assert [["a", "b", "c"], ["d"]] == [[step["displayName"] for step in body["steps"]] for body in api.bodies]
+    assert (200, None) == (reply.status, reply.json)
 
 
 def recording(trace: list[str]) -> Callable[..., core.Middleware]:
