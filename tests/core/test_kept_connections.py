@@ -66,7 +66,8 @@ class RawServer:
             self.connections += 1
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
-            with connection:
+            # A client that closes a connection before it has read everything resets it.
+            with connection, contextlib.suppress(ConnectionError):
                 for _ in range(self._most):
                     if not _read_request(connection):
                         break
