@@ -110,16 +110,24 @@ class DrippingServer(RawServer):
 
 
 class ChattyServer(RawServer):
-    """Sends more than it was asked for, after its answer, and does not close the connection."""
+    """Says something unasked over each connection, and does not close it."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(answer)
+        self.answered, self.unasked = threading.Event(), threading.Event()
+        self._open: list[socket.socket] = []
+
+    def __exit__(self, *exc_info: object) -> None:
+        super().__exit__(*exc_info)
+        for connection in self._open:
+            connection.close()
 
     def _send(self, connection: socket.socket) -> None:
+        self._open.append(connection.dup())
         connection.sendall(self._answer)
+        self.answered.wait(10)
         connection.sendall(UNASKED)
         self.unasked.set()
-
-    def __init__(self, answer: bytes, *, most: int) -> None:
-        super().__init__(answer, most=most)
-        self.unasked = threading.Event()
 
 
 def run(
@@ -253,10 +261,11 @@ def test_an_answer_to_a_request_that_was_never_made_is_not_taken_for_one(colour:
 
     async def scenario(send: Send) -> list[bytes]:
         first = await send(server.origin)
+        server.answered.set()
         server.unasked.wait(10)
         return [first.body, (await send(server.origin)).body]
 
-    with ChattyServer(CLOSING.replace(b"connection: close\r\n", b""), most=2) as server:
+    with ChattyServer(CLOSING.replace(b"connection: close\r\n", b"")) as server:
         bodies = run(colour, scenario)
 
     assert [b"ok", b"ok"] == bodies
