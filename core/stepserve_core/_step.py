@@ -210,8 +210,11 @@ class Step(_Steps, ExtraSteps):
             converter = self._asks.converter(handler, output_type)
         if converter is None and hashed in run.memos:
             return self._replay(step_id, hashed, handler, handler_args)
-        ask = self._asks.run, handler, handler_args, converter
-        return self._resolve(step_id, hashed, reader(converter, step_id), *ask)
+        read = None if converter is None else reader(converter, step_id)
+        args = (handler, handler_args, converter)
+        if hashed in run.memos:
+            return self._recall(step_id, hashed, read, self._asks.run, args)
+        return self._name(step_id, self._act(step_id, hashed, read, self._asks.run, args))
 
     def invoke(
         self,
@@ -283,23 +286,31 @@ class Step(_Steps, ExtraSteps):
         self, step_id: str, hashed: str, handler: Callable[..., Any], handler_args: tuple[object, ...]
     ) -> Any:
         """Return a memo as JSON has it: of nearly all steps in nearly all calls, so nothing else is called for it."""
-        memos = self._run.memos
-        if len(memos) > 1 and self._runtime.discovery.is_alone:
-            memo = memos[hashed]
-            if type(memo) is dict and len(memo) == 1 and "data" in memo:
-                del memos[hashed]
-                return memo["data"]
-        return await self._recall(step_id, hashed, None, self._asks.run, (handler, handler_args, None))
-
-    async def _recall(
-        self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, args: tuple[object, ...]
-    ) -> Any:
-        run = self._run
         discovery = self._runtime.discovery
         if not discovery.is_alone:
             turn = discovery.turn_of(hashed)
             if turn is not None:
                 await turn
+        memos = self._run.memos
+        if len(memos) > 1:
+            memo = memos[hashed]
+            if type(memo) is dict and len(memo) == 1 and "data" in memo:
+                del memos[hashed]
+                return memo["data"]
+        return await self._take(step_id, hashed, None, self._asks.run, (handler, handler_args, None))
+
+    async def _recall(
+        self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, args: tuple[object, ...]
+    ) -> Any:
+        discovery = self._runtime.discovery
+        if not discovery.is_alone:
+            turn = discovery.turn_of(hashed)
+            if turn is not None:
+                await turn
+        return await self._take(step_id, hashed, read, ask, args)
+
+    async def _take(self, step_id: str, hashed: str, read: Read | None, ask: MakeAsk, args: tuple[object, ...]) -> Any:
+        run = self._run
         value = run.recall(hashed)
         if run.new_code_due:
             await run.start_new_code()
