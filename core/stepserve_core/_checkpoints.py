@@ -225,10 +225,15 @@ def make_checkpoints(
         return None
     if not client.checkpoint_api.is_available or header(NO_CHECKPOINTS):
         return None
-    generation = ctx.generation_id or int(header(GENERATION_ID) or 0)
+    generation = ctx.generation_id or _number(header(GENERATION_ID, ""))
     request_id = ctx.request_id or header(REQUEST_ID) or ""
     reference = CallReference(ctx.run_id, ctx.fn_id, ctx.qi_id, request_id, generation, int(time.time() * 1000))
     return Checkpoints(client.checkpoint_api, reference, settings, runtime, attempt=ctx.attempt)
+
+
+def _number(text: str) -> int:
+    """Return the number of a header; 0, which stands for whichever it is, where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def without_unsaved(outcome: Outcome, unsaved: Sequence[Op]) -> Outcome:

@@ -52,13 +52,13 @@ def call(
     """Call a function once, in an app whose server is `api`."""
     fields = {name: options.pop(name) for name in ("attempt", "steps", "max_attempts", "plan_only") if name in options}
     reference = options.pop("reference", REFERENCE)
-    middleware = options.pop("middleware", ())
+    middleware, headers = options.pop("middleware", ()), options.pop("headers", None)
     request = call_body(**fields)
     request["ctx"].update(reference)
     with api.server:
         client = dev_client(api_base_url=api.server.origin, middleware=middleware)
         handler = make_handler(client, define(client, colour, body, checkpointing=settings, **options))
-        wanted = post("app-f", json.dumps(request).encode(), target=target)
+        wanted = post("app-f", json.dumps(request).encode(), target=target, headers=headers)
         return serve(handler, wanted, entry="handle" if colour == "sync" else "ahandle")
 
 
@@ -115,6 +115,18 @@ def test_a_checkpoint_names_its_call_and_says_when_the_step_was_executed(colour:
         "opts": None,
         "userland": {"id": "a", "index": None},
     } == step
+
+
+@pytest.mark.parametrize(("text", "generation"), [("7", 7), ("", 0), ("seven", 0), ("-1", 0), ("9" * 30, 0)])
+def test_the_generation_of_a_call_may_be_a_header_and_is_whichever_it_is_where_that_is_no_number(
+    colour: str, text: str, generation: int
+) -> None:
+    api = API()
+    reference = {name: value for name, value in REFERENCE.items() if name != "generation_id"}
+    reply = call(colour, three, api, reference=reference, headers={"x-inngest-generation-id": text})
+
+    assert 200 == reply.status
+    assert [generation] * 3 == [body["generation_id"] for body in api.bodies]
 
 
 @pytest.mark.parametrize(
