@@ -225,7 +225,7 @@ def make_checkpoints(
         return None
     if not client.checkpoint_api.is_available or header(NO_CHECKPOINTS):
         return None
-    generation = ctx.generation_id or _number(header(GENERATION_ID, ""))
+    generation = ctx.generation_id or _number(header(GENERATION_ID) or "")
     request_id = ctx.request_id or header(REQUEST_ID) or ""
     reference = CallReference(ctx.run_id, ctx.fn_id, ctx.qi_id, request_id, generation, int(time.time() * 1000))
     return Checkpoints(client.checkpoint_api, reference, settings, runtime, attempt=ctx.attempt)
