@@ -36,13 +36,14 @@ def begin(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None])
 
     The task is not made by the loop's task factory: that would take it for one that a function made.
     """
-    if sys.version_info >= (3, 12):
+    if sys.version_info < (3, 12):
+        begun = _Begun(coroutine)
+        task: asyncio.Task[None] = asyncio.Task(begun, loop=loop)
+        begun.begin(loop, task)
+        return None if begun.is_over else task
+    else:  # noqa: RET505 - what type checkers see for one version must not be seen for the other
         eager = asyncio.Task(coroutine, loop=loop, eager_start=True)
         return None if eager.done() and eager.result() is None else eager
-    begun = _Begun(coroutine)
-    task: asyncio.Task[None] = asyncio.Task(begun, loop=loop)
-    begun.begin(loop, task)
-    return None if begun.is_over else task
 
 
 class _UntilFirst:
