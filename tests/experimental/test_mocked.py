@@ -313,6 +313,33 @@ print(mocked.trigger(f, stepserve.Event(name="x"), client, step_stubs={"w": mock
     assert ("1\n", "") == (ran.stdout, ran.stderr)
 
 
+def test_modules_that_are_forgotten_leave_no_open_database() -> None:
+    """Test runners forget modules that the tests of a plugin imported."""
+    program = """
+import gc, sys, warnings
+
+warnings.simplefilter("error")
+
+
+def trigger():
+    import stepserve
+    from stepserve.experimental import mocked
+
+    client = mocked.Inngest(app_id="app")
+    function = client.create_function(fn_id="f", trigger=stepserve.TriggerEvent(event="x"))(lambda ctx: 1)
+    return mocked.trigger(function, stepserve.Event(name="x"), client).output
+
+
+print(trigger())
+for name in [name for name in sys.modules if name.startswith("stepserve")]:
+    del sys.modules[name]
+gc.collect()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert ("1\n", "") == (ran.stdout, ran.stderr)
+
+
 def test_a_run_is_not_compared_with_the_one_before(caplog: pytest.LogCaptureFixture) -> None:
     """Both have the id that code which uses this counts on; another event gives steps other arguments."""
     client = mocked.Inngest(app_id="app", is_production=False)

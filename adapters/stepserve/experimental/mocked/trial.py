@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sqlite3
 import time
@@ -120,6 +121,7 @@ def _database() -> Generator[Tables, None, None]:
         connection, tables = _idle.pop()
     except IndexError:
         connection = open_database(None)
+        atexit.register(connection.close)
         tables = Tables(connection)
     connection.execute("BEGIN")
     try:

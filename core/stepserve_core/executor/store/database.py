@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import sqlite3
@@ -133,5 +134,6 @@ _blank_lock = threading.Lock()
 def _blank() -> sqlite3.Connection:
     """Return a database in memory with all tables and no rows. To copy it takes a tenth of the time of making one."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    atexit.register(connection.close)
     migrate(connection, 0, APPLICATION_ID)
     return connection
