@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from typing import Any
 
@@ -199,7 +200,9 @@ def test_what_functions_raise_has_no_other_cause(client: Inngest) -> None:
         assert "During handling" not in (run.error.stack or "During handling")
 
 
-def test_a_harness_that_cannot_be_opened_leaves_no_event_loop(client: Inngest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_harness_that_cannot_be_opened_leaves_no_event_loop_and_no_database(
+    client: Inngest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(_: Any) -> None:
         raise OSError("no")
 
@@ -209,3 +212,5 @@ def test_a_harness_that_cannot_be_opened_leaves_no_event_loop(client: Inngest, m
     with pytest.raises(OSError, match="no"):
         harness.__enter__()
     assert harness._runner is None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        harness._session.executor.store.look(lambda tables: tables.queue.next_due())

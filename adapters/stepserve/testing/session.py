@@ -92,8 +92,12 @@ class Session:
         self._check_open()
         if not self._is_open:
             self._is_open = True
-            await self.executor.prepare()
             self.logs.attach()
+            try:
+                await self.executor.prepare()
+            except BaseException:
+                await self.close()
+                raise
 
     async def close(self) -> None:
         """Forget everything."""
