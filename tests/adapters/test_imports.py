@@ -31,6 +31,7 @@ OWN = {
     "http_server": [],
     "otel": ["opentelemetry"],
     "realtime": [],
+    "stream": [],
     "testing": [],
     "wsgi": [],
 }

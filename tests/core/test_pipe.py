@@ -80,6 +80,8 @@ def test_a_writer_that_waits_goes_on_when_the_reader_goes_away(write: Side, monk
         pipe.abandon()
         await asyncio.wait_for(writing, 30)
 
+        assert (True, True) == (pipe.is_closed, pipe.is_empty)
+
     asyncio.run(leave())
 
 
