@@ -19,7 +19,7 @@ from stepserve_core.executor import limits
 from stepserve_core.executor.addresses import show_url
 from stepserve_core.executor.gateway_messages import GatewayReply, GatewayRequest
 from stepserve_core.executor.gateway_policy import DestinationRefusedError, GatewayPolicy, GatewayRefusedError
-from stepserve_core.executor.http_transport import REDIRECTS, read_body
+from stepserve_core.executor.http_transport import REDIRECTS, KeptSession, read_body
 from stepserve_core.executor.transport import TransportError, within
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -57,7 +57,7 @@ class GatewayTransport:
         self._policy = policy
         self._timeout = timeout
         self._resolve = resolve or resolve_name
-        self._session: aiohttp.ClientSession | None = None
+        self._session = KeptSession()
 
     async def send(self, request: GatewayRequest) -> GatewayReply:
         """Return the reply, whatever its status.
@@ -101,7 +101,7 @@ class GatewayTransport:
     async def _send_to(self, address: str, target: yarl.URL, request: GatewayRequest) -> GatewayReply:
         """Connect to an address that was checked; the name stays in the Host header and in the certificate check."""
         headers = {"user-agent": "stepserve", **request.headers, "host": target.authority.rpartition("@")[2]}
-        async with self._open().request(
+        async with self._session.open().request(
             request.method,
             target.with_host(address),
             # aiohttp asks for large bodies as files, so that it can send them in pieces.
@@ -119,15 +119,7 @@ class GatewayTransport:
 
     async def close(self) -> None:
         """Close the kept connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.UNUSED_CONNECTION)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        await self._session.close()
 
 
 def redirected(request: GatewayRequest, status: int, location: str) -> GatewayRequest:

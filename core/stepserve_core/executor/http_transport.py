@@ -17,11 +17,31 @@ _CONNECT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+class KeptSession:
+    """The connections of a transport, opened with its first request."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self) -> aiohttp.ClientSession:
+        """Return what makes requests. How many are under way is bounded by the loop, not here."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.UNUSED_CONNECTION)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
 class HttpTransport:
     """Sends over HTTP and keeps connections. With 50 calls under way aiohttp takes a tenth of httpx's time."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._session = KeptSession()
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Return the answer; bodies are cut off above the size limit, redirects are followed up to a limit."""
@@ -40,7 +60,7 @@ class HttpTransport:
         for _ in range(limits.REDIRECTS + 1):
             # aiohttp asks for large bodies as files, so that it can send them in pieces.
             data = io.BytesIO(body) if len(body) > limits.MEBIBYTE // 2 else body
-            async with self._open().request(
+            async with self._session.open().request(
                 method, target, data=data, headers=headers, timeout=_CONNECT, allow_redirects=False
             ) as response:
                 location = response.headers.get("location")
@@ -52,16 +72,7 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close the kept connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # The number of calls under way is bounded by the loop, not here.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.UNUSED_CONNECTION)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        await self._session.close()
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
