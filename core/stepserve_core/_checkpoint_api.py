@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -103,7 +102,7 @@ class CheckpointAPI:
             if attempt:
                 if time.monotonic() >= ends_at:
                     break
-                await runtime.sleep(0.1 * 2 ** (attempt - 1) + os.urandom(1)[0] / 2550)
+                await runtime.sleep(_http.pause_before(attempt))
             try:
                 response = await send_authenticated(
                     self._client,

@@ -53,18 +53,19 @@ class EndpointEvents:
 
     async def push(self, runtime: Runtime, data: bytes) -> None:
         """Send JSON, when there is room for it; not if code outside of steps is only replayed."""
-        found = executing_step()
-        step = None if found is None else found.hashed
-        if step is None and (self.run is None or self.run.is_repeating):
-            return
-        await self.pipe.make_room(runtime)
-        self._put(step, data)
+        step = _pushing_step()
+        if not self._is_replayed(step):
+            await self.pipe.make_room(runtime)
+            self._put(step, data)
 
     def push_at_once(self, data: bytes) -> None:
         """Send JSON from where nobody can wait."""
-        found = executing_step()
-        if found is not None or not (self.run is None or self.run.is_repeating):
-            self._put(None if found is None else found.hashed, data)
+        step = _pushing_step()
+        if not self._is_replayed(step):
+            self._put(step, data)
+
+    def _is_replayed(self, step: str | None) -> bool:
+        return step is None and (self.run is None or self.run.is_repeating)
 
     def _put(self, step: str | None, data: bytes) -> None:
         if self._goes_on and step not in self._pushed:
@@ -123,6 +124,11 @@ class EndpointEvents:
 
     def _send(self, name: str, data: dict[str, Any]) -> None:
         self.pipe.put(frame(name, data))
+
+
+def _pushing_step() -> str | None:
+    found = executing_step()
+    return None if found is None else found.hashed
 
 
 def frame(name: str, data: dict[str, Any]) -> bytes:

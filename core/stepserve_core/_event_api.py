@@ -6,7 +6,7 @@ import base64
 import os
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import msgspec
 
@@ -34,8 +34,7 @@ async def post_events(client: Inngest, runtime: Runtime, body: bytes) -> list[st
     failure = ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            jitter = os.urandom(1)[0] / 2550  # up to a tenth of a second
-            await runtime.sleep(0.1 * 2 ** (attempt - 1) + jitter)
+            await runtime.sleep(_http.pause_before(attempt))
         try:
             response = await _http.ask(
                 client, runtime, "POST", url, headers=headers, body=body, timeout=client.request_timeout
@@ -58,7 +57,7 @@ def _url(client: Inngest) -> str:
                 " INNGEST_EVENT_KEY or pass Inngest(event_key=…)"
             )
         key = DEV_EVENT_KEY
-    return urljoin(client.event_api_origin, f"/e/{quote(key, safe='')}")
+    return client.settings.event_api_url(f"/e/{quote(key, safe='')}")
 
 
 def make_seed() -> str:

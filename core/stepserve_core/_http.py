@@ -33,6 +33,12 @@ class HTTPFailedError(Exception):
     """No response came back: the connection failed, or took too long."""
 
 
+def pause_before(attempt: int) -> float:
+    """Return how many seconds to wait before a repeated attempt, 1 or later: ever longer, by chance a little more."""
+    jitter = os.urandom(1)[0] / 2550  # up to a tenth of a second
+    return 0.1 * float(2 ** (attempt - 1)) + jitter
+
+
 class _Clients:
     """One sync client for the process, and one async client for each event loop."""
 

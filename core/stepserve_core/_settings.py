@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True):
         """Return the URL of `path` (with its leading slash) in the REST API."""
         return _root(self.api_origin) + path
 
+    def event_api_url(self, path: str) -> str:
+        """Return the URL of `path` (with its leading slash) in the event API."""
+        return _root(self.event_api_origin) + path
+
     def require_signing_key(self) -> None:
         """Refuse to serve without a key where everybody could call.
 
