@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from stepserve_core._endpoint_events import EVENT_STREAM
 from stepserve_core._exchange import Work
 from stepserve_core._pipe import Pipe
-from stepserve_core._runtime import AsyncRuntime, SyncRuntime, background_loop, run_sync, start_task, threads
+from stepserve_core._runtime import AsyncRuntime, SyncRuntime, run_sync
+from stepserve_core._threads import background_loop, start_task, threads
 
 if TYPE_CHECKING:
     import asyncio

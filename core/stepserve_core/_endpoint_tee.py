@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from stepserve_core._pipe import PATIENCE, Pipe, wait
 from stepserve_core._rest import ask_server
-from stepserve_core._runtime import Runtime, SyncRuntime, run_sync, senders
+from stepserve_core._runtime import Runtime, SyncRuntime, run_sync
+from stepserve_core._threads import senders
 from stepserve_core.errors import ServerAPIError
 
 if TYPE_CHECKING:

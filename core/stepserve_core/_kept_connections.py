@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
-from stepserve_core._runtime import Runtime, senders
+from stepserve_core._runtime import Runtime
+from stepserve_core._threads import senders
 
 if TYPE_CHECKING:
     import ssl

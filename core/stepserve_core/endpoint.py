@@ -53,8 +53,9 @@ from stepserve_core._exchange import FAILED, Begin, Exchange, Work, awaited
 from stepserve_core._function import is_async
 from stepserve_core._pipe import Pipe
 from stepserve_core._protocol import Call, CallContext, Request, Stack
-from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._serialize import encode_wire
+from stepserve_core._threads import background_loop
 from stepserve_core.errors import EndpointUnsupportedError
 from stepserve_core.handler import refuse_unknown
 

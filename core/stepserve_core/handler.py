@@ -24,10 +24,11 @@ from stepserve_core._function import Function
 from stepserve_core._in_process import serving
 from stepserve_core._protocol import Request, Response
 from stepserve_core._refusals import Refusals
-from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, background_loop, run_sync, start_task, threads
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._serialize import encode_wire
 from stepserve_core._signature import sign
 from stepserve_core._streaming import AsyncStream, Stream, Streaming
+from stepserve_core._threads import background_loop, is_on_loop, start_task, threads
 from stepserve_core.errors import Error, UnauthorizedError
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Response",
     "ServeOptions",
     "Stream",
+    "is_on_loop",
     "resolve_path",
 ]
 

@@ -16,8 +16,8 @@ from stepserve_core._context import Context
 from stepserve_core._memos import Memo
 from stepserve_core._middleware import MiddlewareSync, StepMemos
 from stepserve_core._opcodes import Opcode
-from stepserve_core._runtime import threads
 from stepserve_core._serialize import encode_output
+from stepserve_core._threads import threads
 from stepserve_core._transformed_output import TransformOutputResult
 from stepserve_core.errors import StateUnavailableError
 

@@ -18,7 +18,7 @@ from stepserve_core import (
     StepMemos,
     TransformOutputResult,
 )
-from stepserve_core._runtime import threads
+from stepserve_core._threads import threads
 
 FLUSH_SECONDS = 2.0
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from stepserve_core._endpoint_events import encode_piece, listening
 from stepserve_core._runtime import AsyncRuntime, SyncRuntime, run_sync
+from stepserve_core._threads import is_on_loop
 
 __all__ = ["pipe", "pipe_sync", "push", "push_sync"]
 
@@ -43,7 +44,7 @@ def push_sync(data: object) -> None:
     piece, events = encode_piece(data), listening.get()
     if events is None:
         return
-    if _is_on_loop():
+    if is_on_loop():
         events.push_at_once(piece)
     else:
         run_sync(events.push(SyncRuntime(), piece))
@@ -70,13 +71,3 @@ def pipe_sync(source: Iterable[T]) -> list[T]:
         push_sync(item)
         items.append(item)
     return items
-
-
-def _is_on_loop() -> bool:
-    import asyncio  # noqa: PLC0415 - importing this module shall not cost what only streaming needs
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

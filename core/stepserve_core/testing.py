@@ -18,9 +18,10 @@ from stepserve_core._http import HTTPResponse
 from stepserve_core._in_process import StepSubstitutes, server_of, serving
 from stepserve_core._middleware import MiddlewareManager
 from stepserve_core._protocol import Call, CallContext, Request, Stack
-from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, Threads, background_loop, run_sync
+from stepserve_core._runtime import AsyncRuntime, Runtime, SyncRuntime, run_sync
 from stepserve_core._send import EventSender, encode_events
 from stepserve_core._serialize import encode_output, encode_wire
+from stepserve_core._threads import Threads, background_loop, is_on_loop
 
 __all__ = [
     "SDK_HEADER",
@@ -44,6 +45,7 @@ __all__ = [
     "encode_events",
     "encode_output",
     "encode_wire",
+    "is_on_loop",
     "patience",
     "run_sync",
     "server_of",

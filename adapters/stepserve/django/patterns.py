@@ -7,7 +7,6 @@ an event loop (ASGI), or in the thread of a request (WSGI).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -41,6 +40,7 @@ from stepserve_core.handler import (
     Response,
     ServeOptions,
     Stream,
+    is_on_loop,
     resolve_path,
 )
 
@@ -118,7 +118,7 @@ class ServePattern(URLPattern):
     def resolve(self, path: str) -> ResolverMatch | None:
         """Match a path, with the view that suits the caller."""
         match = super().resolve(path)
-        if match is not None and _is_on_loop():
+        if match is not None and is_on_loop():
             match.func = self._async_view
         return match
 
@@ -162,14 +162,6 @@ def _opened(view: View) -> View:
     for alias in connections:
         transaction.non_atomic_requests(using=alias)(view)
     return view
-
-
-def _is_on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _request_from(request: HttpRequest) -> Request:

@@ -13,6 +13,7 @@ from stepserve.testing.errors import BlockedError, HarnessError, NeverIdleError
 from stepserve_core.executor.caller import Caller
 from stepserve_core.executor.claims import Claim
 from stepserve_core.executor.decisions import Decision
+from stepserve_core.testing import is_on_loop
 
 if TYPE_CHECKING:
     from stepserve.testing.session import Session
@@ -117,13 +118,11 @@ class Drive:
 
 
 def _require_asyncio() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not is_on_loop():
         raise HarnessError(
             "a harness runs functions on asyncio, and this test runs on something else; for anyio, define a fixture"
             " `anyio_backend` that returns 'asyncio'"
-        ) from None
+        )
 
 
 def _location(code: object) -> str:

@@ -20,6 +20,7 @@ from stepserve.testing.session import CLOSED, Session
 from stepserve_core import Checkpointing, Event, Function, Inngest
 from stepserve_core.executor.fault_report import FaultReport
 from stepserve_core.faults import Faults
+from stepserve_core.testing import is_on_loop
 
 T = TypeVar("T")
 
@@ -233,16 +234,8 @@ class HarnessSync(_Harness):
                 coroutine.close()
                 raise HarnessError(CLOSED)
             self._runner = asyncio.new_event_loop()
-        if not _is_loop_running():
+        # Asked before, because what functions raise in an `except` block would seem to have come of what was caught.
+        if not is_on_loop():
             return self._runner.run_until_complete(coroutine)
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(self._runner.run_until_complete, coroutine).result()
-
-
-def _is_loop_running() -> bool:
-    # Nothing is run in the `except` block: what functions raise would seem to have come of what was caught.
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
