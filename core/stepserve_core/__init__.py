@@ -30,6 +30,7 @@ from stepserve_core._middleware import CallInfo, Middleware, MiddlewareSync, Sen
 from stepserve_core._serialize import PydanticSerializer, Serializer
 from stepserve_core._version import VERSION as __version__  # noqa: N811 - the name that packages give their version
 from stepserve_core.errors import NonRetriableError, RetryAfterError, SendEventsError, StepError
+from stepserve_core.later import names_later
 
 if TYPE_CHECKING:
     from stepserve_core._context import Context, ContextSync
@@ -98,37 +99,30 @@ __all__ = [
 ]
 
 _LATER = {
-    "Context": "_context",
-    "ContextSync": "_context",
-    "Deferred": "_defer",
-    "FetchResponse": "_fetch",
-    "Group": "_group",
-    "GroupSync": "_group",
-    "ParallelMode": "_opcodes",
-    "Signal": "_signals",
-    "Step": "_step",
-    "StepSync": "_step",
-    "Streaming": "_streaming",
-    "TransformOutputResult": "_transformed_output",
-    "TransformOutputStepInfo": "_transformed_output",
-    "fetch_transport": "_fetch",
-    "install_as_inngest": "_install",
-    "providing": "_dependencies",
+    "Context": "stepserve_core._context",
+    "ContextSync": "stepserve_core._context",
+    "Deferred": "stepserve_core._defer",
+    "FetchResponse": "stepserve_core._fetch",
+    "Group": "stepserve_core._group",
+    "GroupSync": "stepserve_core._group",
+    "ParallelMode": "stepserve_core._opcodes",
+    "Signal": "stepserve_core._signals",
+    "Step": "stepserve_core._step",
+    "StepSync": "stepserve_core._step",
+    "Streaming": "stepserve_core._streaming",
+    "TransformOutputResult": "stepserve_core._transformed_output",
+    "TransformOutputStepInfo": "stepserve_core._transformed_output",
+    "fetch_transport": "stepserve_core._fetch",
+    "install_as_inngest": "stepserve_core._install",
+    "providing": "stepserve_core._dependencies",
 }
 """Names that not every program uses, and their modules, imported when somebody does (PEP 562).
 
 Those of the engine are among them: a program that only sends events does without it."""
 
 
-if not TYPE_CHECKING:  # for type checkers, a module with this function has all names
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - for these names only
-
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
+if not TYPE_CHECKING:
+    __getattr__ = names_later(__name__, _LATER)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_LATER})

@@ -11,7 +11,9 @@ The harness needs `stepserve[server]`. Fixtures for pytest are in `stepserve_pyt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stepserve_core.later import names_later
 
 if TYPE_CHECKING:
     from stepserve.testing.errors import BlockedError as BlockedError
@@ -77,10 +79,4 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib
-
-        return getattr(importlib.import_module(_MODULES[name]), name)
+    __getattr__ = names_later(__name__, _MODULES)

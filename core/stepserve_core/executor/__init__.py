@@ -11,7 +11,9 @@ What is here is loaded when it is first used: parts of the executor run without 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stepserve_core.later import names_later
 
 if TYPE_CHECKING:
     from stepserve_core.executor.clock import RealClock as RealClock
@@ -41,10 +43,4 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll] - see __getattr__
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib  # noqa: PLC0415 - only whoever uses a name needs it
-
-        return getattr(importlib.import_module(_MODULES[name]), name)
+    __getattr__ = names_later(__name__, _MODULES)
