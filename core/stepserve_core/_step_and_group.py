@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from stepserve_core._send import EventSender
 
 
-class CheckedStep(Step):
-    """The steps of an `async def` function."""
+class _TellsArguments:
+    """What steps of both colours do in a checked run: they tell it the arguments, and then what their base does."""
 
-    def run(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] - users see the base's types
-        self, step_id: str, handler: Callable[..., Any], *handler_args: Any, output_type: object = UNSET
-    ) -> Any:
-        """Tell the run the arguments, and do what the base does."""
+    _run: Run
+
+    def run(self, step_id: str, handler: Callable[..., Any], *handler_args: Any, output_type: object = UNSET) -> Any:
         assert isinstance(self._run, CheckedRun)
         self._run.expect(handler_args)
-        return super().run(step_id, handler, *handler_args, output_type=output_type)
+        base: Any = super()
+        return base.run(step_id, handler, *handler_args, output_type=output_type)
+
+
+# Users see the types of `Step.run` and `StepSync.run`, which are told apart by them.
+
+
+class CheckedStep(_TellsArguments, Step):  # type: ignore[misc] # pyright: ignore[reportIncompatibleMethodOverride]
+    """The steps of an `async def` function."""
 
     async def _replay(
         self, step_id: str, hashed: str, handler: Callable[..., Any], handler_args: tuple[object, ...]
@@ -33,16 +40,8 @@ class CheckedStep(Step):
         return await self._recall(step_id, hashed, None, self._asks.run, (handler, handler_args, None))
 
 
-class CheckedStepSync(StepSync):
+class CheckedStepSync(_TellsArguments, StepSync):  # type: ignore[misc] # pyright: ignore[reportIncompatibleMethodOverride]
     """The steps of a `def` function."""
-
-    def run(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] - users see the base's types
-        self, step_id: str, handler: Callable[..., Any], *handler_args: Any, output_type: object = UNSET
-    ) -> Any:
-        """Tell the run the arguments, and do what the base does."""
-        assert isinstance(self._run, CheckedRun)
-        self._run.expect(handler_args)
-        return super().run(step_id, handler, *handler_args, output_type=output_type)
 
 
 def step_and_group(run: Run, client: Inngest, sender: EventSender) -> tuple[Step, Group]:
